@@ -1,0 +1,114 @@
+"""Publishing hints, and looking into the queues they wait in."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from celery import Celery
+from kombu import Connection, Producer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from agentflow.broker.celery_app import TRANSPORT_OPTIONS
+from agentflow.domain.hint import Hint
+
+log = structlog.get_logger("agentflow.broker")
+
+_FAILURES = (OperationalError, RedisError, OSError)
+
+
+class BrokerHints:
+    """Hints over Celery's broker. One connection per process, kept; one try per hint, never a wait.
+
+    Messages go to the default exchange with the queue's name as routing key: a named exchange's bindings live in
+    Redis, and after FLUSHALL a kept producer would publish to nowhere without an error.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        self._pid = 0
+
+    def publish(self, hints: Sequence[Hint]) -> bool:
+        """Publish hints; return False at the first that does not go through, and leave the rest to the sweeper."""
+        if not hints:
+            return True
+        with self._lock:
+            try:
+                for hint in hints:
+                    self._send(hint)
+            except _FAILURES as error:
+                log.warning("hint_not_published", run_id=hint.run_id, error=type(error).__name__)
+                self._drop()
+                return False
+        return True
+
+    def oldest(self, queue: str) -> tuple[str, int | None] | None:
+        """Return run and step of the oldest hint in a queue, None for an empty one; raise OSError when out of reach."""
+        with self._lock:
+            try:
+                text = self._open().default_channel.client.lindex(queue, -1)
+            except _FAILURES as error:
+                self._drop()
+                raise OSError(f"the broker does not answer: {type(error).__name__}") from error
+        return None if text is None else _ids_of(text)
+
+    def close(self) -> None:
+        """Close this process's connection."""
+        with self._lock:
+            self._drop()
+
+    def _send(self, hint: Hint) -> None:
+        kwargs: dict[str, Any] = {"run_id": hint.run_id}
+        if hint.step_index is not None:
+            kwargs["step_index"] = hint.step_index
+        message = self._app.amqp.as_task_v2(str(uuid.uuid4()), hint.task_name, (), kwargs, ignore_result=True)
+        connection = self._open()
+        if self._producer is None:
+            self._producer = Producer(connection.default_channel)
+        self._producer.publish(
+            message.body,
+            exchange="",
+            routing_key=hint.queue,
+            headers=message.headers,
+            serializer="json",
+            retry=False,
+            **message.properties,
+        )
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._pid != os.getpid():
+            # What came over by a fork is the parent's: it is dropped, not closed.
+            self._producer = None
+            self._connection, self._pid = self._connect(), os.getpid()
+        return self._connection
+
+    def _connect(self) -> Connection:
+        url = self._app.conf.broker_url
+        return Connection(url, transport_options=TRANSPORT_OPTIONS, connect_timeout=TRANSPORT_OPTIONS["socket_connect_timeout"])
+
+    def _drop(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None and self._pid == os.getpid():
+            try:
+                connection.release()
+            except _FAILURES as error:
+                log.debug("connection_not_released", error=type(error).__name__)
+
+
+def _ids_of(text: bytes | str) -> tuple[str, int | None]:
+    try:
+        body = json.loads(base64.b64decode(json.loads(text)["body"]))
+        kwargs = body[1]
+        return str(kwargs["run_id"]), kwargs.get("step_index")
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise OSError(f"a message that is no hint stands in the queue: {error}") from error

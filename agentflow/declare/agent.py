@@ -1,0 +1,107 @@
+"""Agents: a model that thinks, tools that act."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from agentflow.declare.budget import Budget
+from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
+from agentflow.declare.signature import describe
+from agentflow.declare.tool import Tool
+from agentflow.domain.decision import Decision
+from agentflow.domain.errors import DeclarationError
+from agentflow.domain.run import Run
+from agentflow.domain.step import Step
+from agentflow.policy.agent_loop import AgentRules, decide_agent
+
+MODEL_QUEUE = "model"
+
+
+class Agent(Declaration):
+    """A model with instructions and tools.
+
+    `model` is `provider:name`, or an object with `complete(request)`. `input` is the type of a run's input; a run's
+    `prompt(input)` is the customer's message, and a string input is that message itself. `result` is the type of the
+    final answer: `str`, or a type that the model's JSON is parsed into. `settings` go to the model (`max_tokens`,
+    `temperature`, ...). `model_timeout_s` bounds one model call.
+    """
+
+    kind = "agent"
+    decides_at_once = True
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        model: Any,
+        instructions: str = "",
+        tools: Sequence[Tool[Any, Any]] = (),
+        input: Any = None,
+        prompt: Callable[[Any], str] | None = None,
+        result: Any = str,
+        budget: Budget | None = None,
+        settings: Mapping[str, Any] | None = None,
+        model_timeout_s: float = 60.0,
+        queue: str = COORDINATOR_QUEUE,
+        model_queue: str = MODEL_QUEUE,
+    ) -> None:
+        super().__init__(name, tools=tools, input=input, budget=budget or Budget(), queue=queue)
+        self.model = model
+        self.instructions = instructions
+        self.prompt = prompt
+        self.result = result
+        self.settings = dict(settings or {})
+        self.model_timeout_s = model_timeout_s
+        self.model_queue = model_queue
+        if isinstance(model, str) and ":" not in model:
+            raise DeclarationError(f"{self.place}: model={model!r} of {name!r}; write it as 'provider:name'")
+        if not isinstance(model, str) and not callable(getattr(model, "complete", None)):
+            raise DeclarationError(f"{self.place}: model={model!r} of {name!r} has no complete(request)")
+        try:
+            self._result: TypeAdapter[Any] | None = None if result is str else TypeAdapter(result)
+            self.result_schema = self._result.json_schema() if self._result else None
+        except Exception as error:
+            raise DeclarationError(f"{self.place}: result={result!r} of {name!r} has no JSON schema: {error}") from error
+        self._rules = AgentRules(
+            first_message=self.first_message,
+            ends_run=frozenset(tool.name for tool in self.tools.values() if tool.ends_run),
+            fails_run=frozenset(tool.name for tool in self.tools.values() if tool.on_error == "fail"),
+        )
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """Every queue that the agent's runs may use."""
+        return super().queues | {self.model_queue}
+
+    def decide(self, run: Run, history: Sequence[Step]) -> Decision:
+        """Answer what comes next: the model, its tool calls side by side, the model again, until it has an answer."""
+        return decide_agent(run, history, self._rules)
+
+    def first_message(self, value: Any) -> str:
+        """Return the customer's message for a run's stored input."""
+        if self.prompt is not None:
+            return self.prompt(self.parse_input(value))
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    def parse_result(self, content: str) -> Any:
+        """Return the final answer as JSON data; raise ValueError saying what does not fit."""
+        if self._result is None:
+            return content
+        try:
+            return self._result.dump_python(self._result.validate_json(content), mode="json")
+        except ValidationError as error:
+            raise ValueError(describe(error)) from error
+
+    def described(self) -> dict[str, Any]:
+        """Return what makes this version of the agent what it is."""
+        return {
+            "model": self.model if isinstance(self.model, str) else repr(type(self.model)),
+            "instructions": self.instructions,
+            "prompt": source_of(self.prompt),
+            "result": self.result_schema,
+            "settings": self.settings,
+        }

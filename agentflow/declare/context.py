@@ -1,0 +1,107 @@
+"""What a tool is handed beside its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from agentflow.domain.errors import ToolError
+from agentflow.domain.outcome import OutboxMessage
+from agentflow.domain.run import Run
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from agentflow.declare.resource import Resource
+
+T = TypeVar("T")
+
+
+class Scratchpad(MutableMapping[str, Any]):
+    """A run's notes: a snapshot from before the step. Only the keys that the step sets or deletes are merged back."""
+
+    def __init__(self, snapshot: Mapping[str, Any]) -> None:
+        self._values = dict(snapshot)
+        self._changed: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._values[key] = value
+        self._changed[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
+        self._changed[key] = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def changes(self) -> Mapping[str, Any]:
+        """The keys that this step wrote; None stands for a deleted one."""
+        return dict(self._changed)
+
+
+class Outbox:
+    """Messages that leave if, and only if, this step is recorded."""
+
+    def __init__(self) -> None:
+        self._messages: list[OutboxMessage] = []
+
+    def email(self, *, to: str, subject: str, body: str) -> None:
+        """Queue an e-mail to one recipient."""
+        for name, value in (("to", to), ("subject", subject)):
+            if "\n" in value or "\r" in value:
+                raise ToolError(f"the e-mail's {name!r} holds a line break", happened=False)
+        self._messages.append(OutboxMessage("email", {"to": to, "subject": subject, "body": body}))
+
+    def webhook(self, url: str, payload: Any) -> None:
+        """Queue a POST of `payload` as JSON to `url`."""
+        self._messages.append(OutboxMessage("webhook", {"url": url, "payload": payload}))
+
+    @property
+    def messages(self) -> tuple[OutboxMessage, ...]:
+        """What was queued, in order."""
+        return tuple(self._messages)
+
+
+@dataclass(slots=True)
+class Context:
+    """The run and the step that a tool works for.
+
+    `idempotency_key` is the same in every attempt at this step: hand it to the other side. `deadline_at` is when this
+    call's result is of no use any more. `scratchpad` is a snapshot; see Scratchpad.
+    """
+
+    run: Run
+    step_index: int
+    attempt: int
+    idempotency_key: str
+    deadline_at: datetime
+    logger: Any
+    open_resource: Callable[[Resource[Any]], Any]
+    scratchpad: Scratchpad = field(default_factory=lambda: Scratchpad({}))
+    outbox: Outbox = field(default_factory=Outbox)
+    recording_connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The SQLAlchemy connection of the recording transaction; a `transactional` tool writes through it alone."""
+        if self.recording_connection is None:
+            raise ToolError(
+                "ctx.connection exists in tools with effect='transactional' only, whose writes commit with the step",
+                happened=False,
+            )
+        return self.recording_connection
+
+    def use(self, resource: Resource[T]) -> T:
+        """Return the process's own instance of a resource, opened at its first use."""
+        opened: T = self.open_resource(resource)
+        return opened

@@ -1,0 +1,128 @@
+"""What every kind of agent has: a name, tools, an input, a budget, a version, and a pure decision."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from agentflow.declare.budget import Budget
+from agentflow.declare.signature import describe
+from agentflow.declare.tool import Tool
+from agentflow.domain.decision import Decision
+from agentflow.domain.errors import DeclarationError, InvalidInput
+from agentflow.domain.run import Run
+from agentflow.domain.step import Step
+
+COORDINATOR_QUEUE = "coordinator"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class Declaration(ABC):
+    """A declared agent. `decides_at_once` says that `decide` is the engine's own code, quick and total."""
+
+    kind: str
+    decides_at_once: bool
+
+    def __init__(self, name: str, *, tools: Sequence[Tool[Any, Any]], input: Any, budget: Budget, queue: str) -> None:
+        self.name = name
+        self.place = _caller()
+        self.tools = {tool.name: tool for tool in _checked_tools(tools, f"{self.place}: {type(self).__name__} {name!r}")}
+        self.input = input
+        self.budget = budget
+        self.queue = queue
+        if not _NAME.fullmatch(name):
+            raise DeclarationError(f"{self.place}: the name {name!r} may hold letters, digits, '_', '.' and '-' only")
+        if len(self.tools) != len(tools):
+            raise DeclarationError(f"{self.place}: {name!r} has two tools of one name; rename one with name=...")
+        try:
+            self._adapter: TypeAdapter[Any] | None = TypeAdapter(input) if input is not None else None
+            self.input_schema = self._adapter.json_schema() if self._adapter else {}
+        except Exception as error:
+            raise DeclarationError(f"{self.place}: the input {input!r} of {name!r} has no JSON schema: {error}") from error
+
+    @abstractmethod
+    def decide(self, run: Run, history: Sequence[Step]) -> Decision:
+        """Answer what comes next. Pure: no I/O, no clock, the same answer for the same history."""
+
+    @abstractmethod
+    def described(self) -> dict[str, Any]:
+        """Return what makes this version of the declaration what it is."""
+
+    @property
+    def version(self) -> str:
+        """A hash of the declaration."""
+        parts = {
+            "kind": self.kind,
+            "input": self.input_schema,
+            "budget": self.budget.as_json(),
+            "tools": {name: describe_tool(tool) for name, tool in sorted(self.tools.items())},
+            **self.described(),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()[:12]
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """Every queue that the agent's runs may use."""
+        return frozenset({self.queue, *(tool.queue for tool in self.tools.values())})
+
+    def parse_input(self, value: Any) -> Any:
+        """Return stored input as the declared type; raise InvalidInput saying what does not fit."""
+        if self._adapter is None:
+            return value
+        try:
+            return self._adapter.validate_python(value)
+        except ValidationError as error:
+            raise InvalidInput(f"the input of {self.name!r} does not fit: {describe(error)}") from error
+
+
+def describe_tool(tool: Tool[Any, Any]) -> dict[str, Any]:
+    """Return a tool's declaration as data."""
+    return {
+        "description": tool.description,
+        "parameters": tool.signature.schema,
+        "effect": str(tool.effect),
+        "timeout_s": tool.timeout_s,
+        "key": tool.key,
+        "queue": tool.queue,
+        "on_error": tool.on_error,
+        "ends_run": tool.ends_run,
+    }
+
+
+def source_of(function: Callable[..., Any] | None) -> str | None:
+    """Return a function's source where it can be had, else its name."""
+    if function is None:
+        return None
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return getattr(function, "__qualname__", repr(function))
+
+
+def input_as_json(value: Any) -> Any:
+    """Return a submission's input as JSON data."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else to_jsonable_python(value)
+
+
+def _checked_tools(tools: Sequence[Any], where: str) -> Sequence[Tool[Any, Any]]:
+    for each in tools:
+        if not isinstance(each, Tool):
+            raise DeclarationError(f"{where}: {getattr(each, '__name__', each)!r} is no tool; decorate it with @tool(...)")
+    return tools
+
+
+def _caller() -> str:
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("agentflow.declare"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,104 @@
+"""A tool's arguments: their model and JSON schema, read off the function's signature and docstring."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import docstring_parser
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from agentflow.declare.context import Context
+from agentflow.domain.errors import DeclarationError
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a tool takes. `context_name` is the parameter that takes the Context, if there is one."""
+
+    arguments: type[BaseModel]
+    context_name: str | None
+    description: str
+    returns: Any
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments, an object."""
+        schema = self.arguments.model_json_schema()
+        schema.pop("title", None)
+        for field in schema.get("properties", {}).values():
+            field.pop("title", None)
+        return schema
+
+    def parse(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as the function takes them; raise ValueError saying which is wrong."""
+        try:
+            parsed = self.arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise ValueError(describe(error)) from error
+        return {name: getattr(parsed, name) for name in type(parsed).model_fields if name in parsed.model_fields_set}
+
+
+def describe(error: ValidationError) -> str:
+    """Say what is wrong, argument by argument, without repeating the values."""
+    lines = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(str(part) for part in each["loc"]) or "value"
+        lines.append(f"{place}: {each['msg']}")
+    return "; ".join(lines)
+
+
+def read_signature(function: Callable[..., Any], name: str) -> Signature:
+    """Return what `function` takes; raise DeclarationError with the place for what cannot be a tool's parameter."""
+    place = place_of(function)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise DeclarationError(f"{place}: the annotations of {name!r} do not resolve: {error}") from error
+    docstring = docstring_parser.parse(function.__doc__ or "")
+    descriptions = {each.arg_name: each.description for each in docstring.params}
+    context_name = None
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if hints.get(parameter.name) is Context:
+            context_name = parameter.name
+            continue
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
+            raise DeclarationError(f"{place}: {name!r} takes {parameter}; name every parameter, so that it has a schema")
+        if parameter.name not in hints:
+            raise DeclarationError(f"{place}: parameter {parameter.name!r} of {name!r} has no type; annotate it")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], Field(default, description=descriptions.get(parameter.name)))
+    try:
+        arguments = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
+        arguments.model_json_schema()
+    except Exception as error:
+        raise DeclarationError(f"{place}: the parameters of {name!r} have no JSON schema: {error}") from error
+    text = "\n\n".join(part for part in (docstring.short_description, docstring.long_description) if part)
+    return Signature(arguments, context_name, text, hints.get("return", Any))
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """Return `file:line` of a function."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if isinstance(code, types.CodeType) else repr(function)
+
+
+def uses_attribute(function: Callable[..., Any], parameter: str, attribute: str) -> bool:
+    """True where the function reads `parameter.attribute`, or hands `parameter` on to something that may."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):
+        return True
+    read = {
+        id(node.value): node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == parameter
+    }
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == parameter]
+    return any(read.get(id(node), attribute) == attribute for node in names)

@@ -1,0 +1,200 @@
+"""Tools: what an agent can do, each with the class of its effect."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from agentflow.declare.context import Context
+from agentflow.declare.signature import place_of, read_signature, uses_attribute
+from agentflow.domain.errors import DeclarationError
+from agentflow.domain.step import RESERVED_TOOL_NAMES, Effect
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+OnError = Literal["model", "fail"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class Tool(Generic[P, R]):
+    """A declared tool. It stays callable as the plain function it was made of."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        effect: str,
+        name: str | None = None,
+        timeout_s: float = 10.0,
+        settle_s: float | None = None,
+        key: str | None = None,
+        queue: str | None = None,
+        on_error: OnError = "model",
+        ends_run: bool = False,
+    ) -> None:
+        self.function = function
+        self.name = name or getattr(function, "__name__", "")
+        self.place = place_of(function)
+        self.effect = _effect_of(effect, f"{self.place}: tool {self.name!r}")
+        self.timeout_s = timeout_s
+        self.settle_s = settle_s
+        self.key = key
+        self.queue = queue or f"tool.{self.name}"
+        self.on_error = on_error
+        self.ends_run = ends_run
+        self.signature = read_signature(function, self.name)
+        self.verifier: Callable[..., Any] | None = None
+        self.compensator: Callable[..., Any] | None = None
+        self.__doc__ = function.__doc__
+        self.__name__ = self.name
+        self._check()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<tool {self.name} ({self.effect})>"
+
+    @property
+    def description(self) -> str:
+        """What the model is told the tool does."""
+        return self.signature.description
+
+    @property
+    def task_name(self) -> str:
+        """The name of the tool's Celery task."""
+        return f"step.{self.name}"
+
+    def verify(self, function: F) -> F:
+        """Declare how to ask whether the effect happened. It takes the context and the call's own arguments."""
+        self.verifier = function
+        return function
+
+    def compensate(self, function: F) -> F:
+        """Declare how to undo the effect. It takes the context, the result, and the call's own arguments."""
+        self.compensator = function
+        return function
+
+    def key_for(self, arguments: Mapping[str, Any]) -> str | None:
+        """Return the business key of a call, or None where the tool names none."""
+        return self.key.format(**self.signature.parse(arguments)) if self.key else None
+
+    def run(self, context: Context, arguments: Mapping[str, Any]) -> Any:
+        """Call the function with stored arguments and return its result as JSON data."""
+        parsed = self.signature.parse(arguments)
+        if self.signature.context_name:
+            parsed[self.signature.context_name] = context
+        return self.as_json(self.function(**parsed))  # type: ignore[call-arg]
+
+    def as_json(self, result: Any) -> Any:
+        """Return a result as JSON data, by the function's return type where it has one."""
+        if result is None or isinstance(result, str | bool | int | float):
+            return result
+        returns = self.signature.returns
+        if returns is not Any and returns is not type(None) and not isinstance(result, dict | list):
+            return TypeAdapter(returns).dump_python(result, mode="json")
+        return to_jsonable_python(result, inf_nan_mode="constants")
+
+    def check_complete(self) -> None:
+        """Raise DeclarationError for what only shows once the whole module is loaded."""
+        if self.effect is Effect.VERIFIED and self.verifier is None:
+            raise DeclarationError(
+                f"{self.place}: tool {self.name!r} is 'verified' but nothing verifies it; add @{self.name}.verify"
+            )
+
+    def _check(self) -> None:
+        where = f"{self.place}: tool {self.name!r}"
+        if not _NAME.fullmatch(self.name):
+            raise DeclarationError(f"{where}: give it a name of letters, digits and _, at most 64, with name=...")
+        if self.name in RESERVED_TOOL_NAMES:
+            raise DeclarationError(f"{where}: the name is reserved; give it another with name=...")
+        if not self.timeout_s > 0:
+            raise DeclarationError(f"{where}: timeout_s={self.timeout_s!r}; give seconds above zero")
+        if self.on_error not in {"model", "fail"}:
+            raise DeclarationError(f"{where}: on_error={self.on_error!r}; give 'model' or 'fail'")
+        context_name = self.signature.context_name
+        if self.effect is Effect.TRANSACTIONAL and context_name is None:
+            raise DeclarationError(
+                f"{where} is 'transactional' but takes no Context; add `ctx: Context` and write through ctx.connection"
+            )
+        if self.effect is Effect.KEYED and not (
+            context_name and uses_attribute(self.function, context_name, "idempotency_key")
+        ):
+            raise DeclarationError(
+                f"{where} is 'keyed' but never uses its key; add `ctx: Context` and send ctx.idempotency_key along"
+            )
+        if self.key is not None:
+            self._check_key(where, self.key)
+
+    def _check_key(self, where: str, template: str) -> None:
+        try:
+            fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        except ValueError as error:
+            raise DeclarationError(f"{where}: key={template!r} is no format string: {error}") from error
+        known = set(self.signature.arguments.model_fields)
+        for field in fields:
+            root = re.split(r"[.\[]", field, maxsplit=1)[0]
+            if root not in known:
+                raise DeclarationError(
+                    f"{where}: key={template!r} names {root!r}; its parameters are {', '.join(sorted(known)) or 'none'}"
+                )
+        if not fields:
+            raise DeclarationError(f"{where}: key={template!r} is the same for every call; name a parameter in braces")
+
+
+def tool(
+    *,
+    effect: str | None = None,
+    name: str | None = None,
+    timeout_s: float = 10.0,
+    settle_s: float | None = None,
+    key: str | None = None,
+    queue: str | None = None,
+    on_error: OnError = "model",
+    ends_run: bool = False,
+) -> Callable[[Callable[P, R]], Tool[P, R]]:
+    """Declare a tool.
+
+    `effect` is one of read, transactional, keyed, idempotent, verified, unsafe and has no default. `timeout_s` bounds
+    one call. `key` is a template over the parameters, for effects that must happen once across runs. `queue` is the
+    Celery queue (`tool.<name>` by default). `on_error="fail"` ends the run when the tool fails; otherwise the model is
+    told. With `ends_run` the tool's answer is the run's result.
+    """
+
+    def declare(function: Callable[P, R]) -> Tool[P, R]:
+        if effect is None:
+            raise DeclarationError(f"{place_of(function)}: @tool needs an effect: {_EFFECTS}")
+        return Tool(
+            function,
+            effect=effect,
+            name=name,
+            timeout_s=timeout_s,
+            settle_s=settle_s,
+            key=key,
+            queue=queue,
+            on_error=on_error,
+            ends_run=ends_run,
+        )
+
+    return declare
+
+
+_EFFECTS = (
+    "read (changes nothing), transactional (writes through ctx.connection alone), keyed (the other side honours the "
+    "idempotency key), idempotent (twice in a row is the same as once), verified (verify can ask whether it happened), "
+    "unsafe (none of these)"
+)
+
+
+def _effect_of(effect: str, where: str) -> Effect:
+    try:
+        return Effect(effect)
+    except ValueError:
+        raise DeclarationError(f"{where}: effect={effect!r} is none of {_EFFECTS}") from None

@@ -1,0 +1,52 @@
+"""Workflows: tools under a coordinator of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agentflow.declare.budget import Budget
+from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
+from agentflow.declare.tool import Tool
+from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
+from agentflow.domain.run import Run
+from agentflow.domain.step import Step
+
+
+class Workflow(Declaration):
+    """Tools under `decide(run, history) -> Next | Wait | Done | Fail`, a pure function.
+
+    `history` is the run's steps in order. The function is asked again after every outcome; it runs after the outcome
+    is recorded, so that an error or a hang in it loses nothing.
+    """
+
+    kind = "workflow"
+    decides_at_once = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        decide: Callable[[Run, Sequence[Step]], Decision],
+        tools: Sequence[Tool[Any, Any]],
+        input: Any = None,
+        budget: Budget | None = None,
+        queue: str = COORDINATOR_QUEUE,
+    ) -> None:
+        super().__init__(name, tools=tools, input=input, budget=budget or Budget(), queue=queue)
+        self._decide = decide
+
+    def decide(self, run: Run, history: Sequence[Step]) -> Decision:
+        """Answer what the user's function decides; raise TypeError where that is no decision."""
+        decision = self._decide(run, history)
+        if not isinstance(decision, Next | Wait | Done | Fail):
+            raise TypeError(f"the coordinator of {self.name!r} answered {decision!r}; answer Next, Wait, Done or Fail")
+        if isinstance(decision, Next):
+            for step in decision.steps:
+                if step.tool_name not in self.tools:
+                    raise TypeError(f"the coordinator of {self.name!r} asks for {step.tool_name!r}, none of its tools")
+        return decision
+
+    def described(self) -> dict[str, Any]:
+        """Return what makes this version of the workflow what it is."""
+        return {"decide": source_of(self._decide)}

@@ -1,0 +1,42 @@
+"""What a coordinator may decide about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentflow.domain.run import Outcome
+from agentflow.domain.step import NewStep
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Go on with these steps, side by side."""
+
+    steps: Sequence[NewStep]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something is still open; its end brings the next decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The run is finished."""
+
+    result: Any
+    outcome: Outcome = Outcome.COMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The run ends `failed`. `reason` is machine-readable, `message` is for people."""
+
+    reason: str
+    message: str
+    step_index: int | None = None
+
+
+Decision = Next | Wait | Done | Fail

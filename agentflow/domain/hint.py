@@ -1,0 +1,40 @@
+"""A hint: the message that tells a worker to look at a step, or at a run. It carries ids and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+ADVANCE_TASK = "coordinator.advance"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Where a hint goes, and what it says. Without a step it asks for the run's next decision."""
+
+    task_name: str
+    queue: str
+    run_id: str
+    step_index: int | None = None
+
+
+def advance_hint(run_id: str, queue: str) -> Hint:
+    """Return the hint that asks for a run's next decision."""
+    return Hint(ADVANCE_TASK, queue, run_id)
+
+
+class HintPublisher(Protocol):
+    """Something that brings hints to workers."""
+
+    def publish(self, hints: Sequence[Hint]) -> bool:
+        """Publish without waiting; return False where it could not, which the sweeper makes good."""
+        ...
+
+
+class HintQueues(Protocol):
+    """Something that can look into the queues without taking anything out."""
+
+    def oldest(self, queue: str) -> tuple[str, int | None] | None:
+        """Return run and step of the oldest hint in a queue, None for an empty one; raise OSError when out of reach."""
+        ...

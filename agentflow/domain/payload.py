@@ -1,0 +1,129 @@
+"""What may be stored as JSON, and how it is written so that it reads back the same.
+
+Postgres refuses NUL and lone surrogates, keeps numbers that Python cannot read again, and nests deeper than Python
+reads. NUL is escaped reversibly with U+E000; the others are mended with a flag or refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentflow.domain.errors import PayloadRefused
+
+MAX_DEPTH = 64
+MAX_INTEGER_DIGITS = 1000
+SURROGATES_REPLACED = "lone_surrogates_replaced"
+
+_ESCAPE = "\ue000"
+_INTEGER_BOUND = 10**MAX_INTEGER_DIGITS
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A value that is safe to store, and what had to be mended in it."""
+
+    value: Any
+    flags: tuple[str, ...] = ()
+
+
+def sanitise(value: Any) -> Payload:
+    """Return `value` as plain JSON data; raise PayloadRefused with the place for what cannot be stored.
+
+    Mappings, sequences, strings, numbers, booleans and None are JSON; keys must be strings. Lone surrogates become
+    U+FFFD and the payload is flagged; NaN, infinities, integers over 1,000 digits and nesting over 64 are refused.
+    """
+    flags: set[str] = set()
+    clean = _clean(value, "$", 0, flags)
+    return Payload(clean, tuple(sorted(flags)))
+
+
+def dumps(value: Any) -> str:
+    """Return the stored form of a sanitised value."""
+    return json.dumps(_escape(value), ensure_ascii=False, allow_nan=False)
+
+
+def loads(text: str | bytes) -> Any:
+    """Return the value of a stored form."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    value = json.loads(text)
+    return _unescape(value) if _ESCAPE in text else value
+
+
+def digest(value: Any) -> bytes:
+    """Return a hash of the value that does not depend on the order of keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _clean(value: Any, place: str, depth: int, flags: set[str]) -> Any:
+    if depth > MAX_DEPTH:
+        raise PayloadRefused(f"{place[:80]}...: nested deeper than {MAX_DEPTH} levels; flatten the value")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _clean_text(value, flags)
+        case int():
+            if abs(value) >= _INTEGER_BOUND:
+                raise PayloadRefused(f"{place}: an integer of over {MAX_INTEGER_DIGITS} digits; send it as a string")
+            return int(value)
+        case float():
+            if not math.isfinite(value):
+                raise PayloadRefused(f"{place}: {value!r} is not JSON; send null or a string")
+            return float(value)
+        case Mapping():
+            return {
+                _clean_key(key, place, flags): _clean(item, f"{place}.{key}", depth + 1, flags)
+                for key, item in value.items()
+            }
+        case Sequence() if not isinstance(value, bytes | bytearray | memoryview):
+            return [_clean(item, f"{place}[{index}]", depth + 1, flags) for index, item in enumerate(value)]
+        case _:
+            raise PayloadRefused(f"{place}: a {type(value).__name__} is not JSON")
+
+
+def _clean_key(key: Any, place: str, flags: set[str]) -> str:
+    if not isinstance(key, str):
+        raise PayloadRefused(f"{place}: the key {key!r} is not a string")
+    return _clean_text(key, flags)
+
+
+def _clean_text(text: str, flags: set[str]) -> str:
+    if text.isascii() or text.isprintable():
+        return str(text)
+    clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if clean != text:
+        flags.add(SURROGATES_REPLACED)
+    return clean
+
+
+def _escape(value: Any) -> Any:
+    match value:
+        case str():
+            if "\x00" in value or _ESCAPE in value:
+                return value.replace(_ESCAPE, f"{_ESCAPE}1").replace("\x00", f"{_ESCAPE}0")
+            return value
+        case dict():
+            return {_escape(key): _escape(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_escape(item) for item in value]
+        case _:
+            return value
+
+
+def _unescape(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace(f"{_ESCAPE}0", "\x00").replace(f"{_ESCAPE}1", _ESCAPE) if _ESCAPE in value else value
+        case dict():
+            return {_unescape(key): _unescape(item) for key, item in value.items()}
+        case list():
+            return [_unescape(item) for item in value]
+        case _:
+            return value

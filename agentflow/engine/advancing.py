@@ -1,0 +1,126 @@
+"""Advancing a run by what is no step: its start, its stop, a decision that is still due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from agentflow.domain.decision import Fail
+from agentflow.domain.hint import Hint
+from agentflow.domain.run import Run, RunStatus
+from agentflow.domain.step import Step
+from agentflow.engine.deciding import Plan, apply_plan, make_plan
+from agentflow.engine.runtime import Runtime
+from agentflow.store import conversations, logs, runs, steps
+from agentflow.store.database import Transaction
+
+log = structlog.get_logger("agentflow.coordinator")
+
+# A decision that another one overtook is made again at once, this often; then the sweeper comes back to the run.
+_TRIES = 8
+_UNDECIDED_AFTER_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What came of it: a word for the log, and the hints to publish."""
+
+    answer: str
+    hints: list[Hint] = field(default_factory=list)
+
+
+def advance_run(runtime: Runtime, run_id: str) -> Advanced:
+    """Decide what comes next in a run and write it. Safe to call at any time, any number of times, from anywhere."""
+    for _ in range(_TRIES):
+        if (advanced := _advance_once(runtime, run_id)) is not None:
+            return advanced
+    return Advanced("overtaken")
+
+
+def _advance_once(runtime: Runtime, run_id: str) -> Advanced | None:
+    with runtime.database.transaction() as tx:
+        found = runs.read(tx, run_id)
+        history = runs.history(tx, run_id) if found else []
+    if found is None:
+        return Advanced("no_such_run")
+    run, is_due = found
+    if run.status.is_final:
+        return Advanced("final")
+    if run.stop_requested:
+        return runtime.database.atomically(lambda tx: _stop(tx, run_id))
+    if run.pause_requested or not is_due:
+        return Advanced("not_due")
+    if not history and run.conversation_id is not None and not _has_turn(runtime, run):
+        return Advanced("conversation_turn")
+    plan = _plan(runtime, run, history)
+    if plan is None:
+        return Advanced("undecided")
+    return runtime.database.atomically(lambda tx: _write(tx, run_id, plan))
+
+
+def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
+    """Return what comes next. What raises leaves the run as it is, due again later, and a person is told."""
+    declaration = runtime.registry.agents.get(run.agent)
+    if declaration is None:
+        return _leave(runtime, run, "unknown_agent", f"no agent {run.agent!r} in this worker's modules")
+    try:
+        return make_plan(declaration, run, history)
+    except Exception as error:
+        log.exception("decide_raised", run_id=run.run_id, agent=run.agent)
+        if not history:
+            message = f"the first step of {run.agent!r} cannot be made: {type(error).__name__}: {error}"
+            return Plan(run.version, Fail("bug", message))
+        return _leave(runtime, run, "decide_raised", f"{type(error).__name__}: {error}")
+
+
+def _leave(runtime: Runtime, run: Run, cause: str, message: str) -> None:
+    def body(tx: Transaction) -> None:
+        runs.postpone(tx, run.run_id, _UNDECIDED_AFTER_S)
+        logs.alert(tx, run.tenant, f"{cause}:{run.run_id}", f"run {run.run_id} waits for a decision: {message}", run_id=run.run_id)
+
+    runtime.database.atomically(body)
+
+
+def _has_turn(runtime: Runtime, run: Run) -> bool:
+    def body(tx: Transaction) -> bool:
+        return conversations.has_turn(tx, run) or not conversations.wait_for_turn(tx, run)
+
+    runtime.database.atomically(lambda tx: conversations.take_turn(tx, run))
+    return runtime.database.atomically(body)
+
+
+def _write(tx: Transaction, run_id: str, plan: Plan) -> Advanced | None:
+    locked = runs.lock(tx, run_id)
+    if locked is None or locked[0].status.is_final:
+        return Advanced("final")
+    run, _ = locked
+    if run.version != plan.version or run.stop_requested:
+        return None
+    return Advanced(type(plan.decision).__name__.lower(), apply_plan(tx, run, plan, reason="advanced"))
+
+
+def _stop(tx: Transaction, run_id: str) -> Advanced:
+    """End a run that was asked to stop: skip what has not begun, wait for what runs or is in doubt, then finish."""
+    locked = runs.lock(tx, run_id)
+    if locked is None or locked[0].status.is_final:
+        return Advanced("final")
+    run, _ = locked
+    reason = run.stop_requested or "stopped"
+    steps.skip_pending(tx, run_id)
+    still_open = steps.open_steps(tx, run_id)
+    if still_open:
+        runs.mark_decided(tx, run_id, run.version, run.current_step)
+        return Advanced("stopping")
+    status = RunStatus.CANCELLED if reason == "cancel" else RunStatus.FAILED
+    error = None if reason == "cancel" else {"kind": reason, "message": _why(reason, run), "step_index": None}
+    runs.finish(tx, run, status, reason, error=error)
+    return Advanced("stopped", conversations.pass_turn(tx, run))
+
+
+def _why(reason: str, run: Run) -> str:
+    if reason == "deadline":
+        return f"the run did not end within its {run.budget.get('time_s')} seconds"
+    ceiling = reason.removeprefix("budget_")
+    return f"the run's budget of {run.budget.get(ceiling)} {ceiling} is used up"

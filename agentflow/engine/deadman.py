@@ -1,0 +1,115 @@
+"""The dead man's timer: a kernel timer that kills this process unless it is disarmed in time.
+
+A process that was frozen past its lease is killed before its next instruction, so that it can't do late what another
+has done since; looking at the clock before a call would not help. A virtual machine that is paused as a whole is not
+covered: its kernel's timers stand still with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """Something that ends this process in time."""
+
+    def arm(self, after_s: float) -> None:
+        """Kill this process `after_s` seconds from now."""
+        ...
+
+    def disarm(self) -> None:
+        """Let this process live on."""
+        ...
+
+
+def boottime() -> float:
+    """Return seconds on a clock that goes on while the machine is suspended."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class NoTimer:
+    """For processes that other steps share: nothing may kill them."""
+
+    def arm(self, after_s: float) -> None:
+        """Do nothing."""
+
+    def disarm(self) -> None:
+        """Do nothing."""
+
+
+class DeadMansTimer:
+    """SIGKILL by a POSIX timer on Linux; elsewhere SIGALRM, whose default action ends the process as surely."""
+
+    def __init__(self) -> None:
+        self._timer = KernelTimer() if sys.platform == "linux" else None
+
+    def arm(self, after_s: float) -> None:
+        """Kill this process `after_s` seconds from now."""
+        after_s = max(after_s, 0.001)
+        if self._timer is not None:
+            self._timer.set(after_s)
+        else:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, after_s)
+
+    def disarm(self) -> None:
+        """Let this process live on."""
+        if self._timer is not None:
+            self._timer.set(0.0)
+        else:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("it_interval", _Timespec), ("it_value", _Timespec))
+
+
+class _Sigevent(ctypes.Structure):
+    _fields_ = (
+        ("sigev_value", ctypes.c_void_p),
+        ("sigev_signo", ctypes.c_int),
+        ("sigev_notify", ctypes.c_int),
+        ("padding", ctypes.c_char * 48),
+    )
+
+
+class KernelTimer:
+    """A timer of timer_create(2) on CLOCK_BOOTTIME that sends SIGKILL. Timers are not inherited over a fork."""
+
+    _CLOCK_BOOTTIME = 7
+    _SIGEV_SIGNAL = 0
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._timer_id: ctypes.c_void_p | None = None
+        self._pid = 0
+
+    def set(self, after_s: float) -> None:
+        """Fire `after_s` seconds from now; zero disarms."""
+        whole = int(after_s)
+        value = _Itimerspec(_Timespec(0, 0), _Timespec(whole, int((after_s - whole) * 1e9)))
+        if self._libc.timer_settime(self._of_this_process(), 0, ctypes.byref(value), None) != 0:
+            raise OSError(ctypes.get_errno(), "timer_settime")
+
+    def _of_this_process(self) -> ctypes.c_void_p:
+        if self._timer_id is None or self._pid != os.getpid():
+            self._timer_id, self._pid = self._create(), os.getpid()
+        return self._timer_id
+
+    def _create(self) -> ctypes.c_void_p:
+        event = _Sigevent(None, signal.SIGKILL, self._SIGEV_SIGNAL, b"")
+        timer_id = ctypes.c_void_p()
+        if self._libc.timer_create(self._CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(timer_id)) != 0:
+            raise OSError(ctypes.get_errno(), "timer_create")
+        return timer_id

@@ -1,0 +1,69 @@
+"""Deciding what comes next: asking the declaration, and writing its decision where the history has not moved on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agentflow.declare.declaration import Declaration
+from agentflow.domain import payload
+from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
+from agentflow.domain.errors import PayloadRefused
+from agentflow.domain.hint import Hint
+from agentflow.domain.run import Run, RunStatus
+from agentflow.domain.step import Step
+from agentflow.engine.planning import plan_steps
+from agentflow.engine.standing import settle_standing
+from agentflow.policy.budget import within_budget
+from agentflow.store import conversations, runs, steps
+from agentflow.store.database import Transaction
+from agentflow.store.steps import PlannedStep
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decision ready to be written, and the version of the run that it was made on."""
+
+    version: int
+    decision: Decision
+    steps: list[PlannedStep] = field(default_factory=list)
+
+
+def make_plan(declaration: Declaration, run: Run, history: Sequence[Step]) -> Plan:
+    """Ask the declaration what comes next. Whatever it raises, beside a result that cannot be kept, is raised."""
+    decision = within_budget(declaration.decide(run, history), run, history)
+    match decision:
+        case Next():
+            planned = plan_steps(declaration, run, decision.steps, len(history))
+            return Plan(run.version, decision, planned)
+        case Done():
+            try:
+                decision = Done(payload.sanitise(decision.result).value, decision.outcome)
+            except PayloadRefused as error:
+                decision = Fail("bad_output", f"the result cannot be kept: {error}")
+    return Plan(run.version, decision)
+
+
+def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int = 0) -> list[Hint]:
+    """Write a plan on a locked run, whose version has gone up by `noted` since the plan was compared with it."""
+    hints: list[Hint] = []
+    current_step = run.current_step
+    match plan.decision:
+        case Next():
+            steps.insert(tx, plan.steps)
+            hints = [Hint(s.task_name, s.queue, s.run_id, s.step_index) for s in plan.steps]
+            current_step = plan.steps[-1].step_index
+            if run.status is not RunStatus.PENDING:
+                settle_standing(tx, run, reason)
+        case Wait():
+            if run.status is not RunStatus.PENDING:
+                settle_standing(tx, run, reason)
+        case Done(result, outcome):
+            runs.finish(tx, run, RunStatus.DONE, "done", result=result, outcome=outcome)
+            hints = conversations.pass_turn(tx, run)
+        case Fail(why, message, step_index):
+            error = {"kind": why, "message": message, "step_index": step_index}
+            runs.finish(tx, run, RunStatus.FAILED, why, error=error)
+            hints = conversations.pass_turn(tx, run)
+    runs.mark_decided(tx, run.run_id, plan.version + noted, current_step)
+    return hints

@@ -1,0 +1,32 @@
+"""Outcomes that came too late to be recorded: kept as evidence, and told to a person where something happened."""
+
+from __future__ import annotations
+
+from agentflow.domain.claim import Claim
+from agentflow.domain.outcome import AttemptOutcome, Completed
+from agentflow.domain.step import Effect
+from agentflow.engine.recording import error_of
+from agentflow.engine.runtime import Runtime
+from agentflow.store import logs
+from agentflow.store.database import Transaction
+
+
+def keep_late_outcome(runtime: Runtime, claim: Claim, outcome: AttemptOutcome) -> None:
+    """Keep what a fenced-off attempt came to; alert where its effect took place all the same."""
+    completed = isinstance(outcome, Completed)
+    evidence = {"output": outcome.output} if isinstance(outcome, Completed) else {"error": error_of(outcome)}
+
+    def body(tx: Transaction) -> None:
+        logs.keep_late_result(tx, claim, evidence)
+        if completed and claim.step.effect is not Effect.READ:
+            where = f"step {claim.step.step_index} of run {claim.run.run_id}"
+            logs.alert(
+                tx,
+                claim.run.tenant,
+                f"late_result:{claim.run.run_id}:{claim.step.step_index}:{claim.attempt}",
+                f"attempt {claim.attempt} at {where} ({claim.step.tool_name}) did happen, after it was given up",
+                run_id=claim.run.run_id,
+                step_index=claim.step.step_index,
+            )
+
+    runtime.database.atomically(body)

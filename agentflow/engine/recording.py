@@ -1,0 +1,140 @@
+"""Recording an outcome: one transaction behind the fence, with what comes next where that is decided already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from agentflow.domain.claim import Claim, LockedStep
+from agentflow.domain.hint import Hint
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
+from agentflow.domain.run import Run
+from agentflow.domain.step import StepStatus
+from agentflow.engine.deciding import Plan, apply_plan
+from agentflow.engine.runtime import Runtime
+from agentflow.engine.standing import settle_standing
+from agentflow.policy.keys import KeyEnd, decide_key_end
+from agentflow.store import keys, logs, runs, steps
+from agentflow.store.database import Transaction
+
+_STATUS: Mapping[type, StepStatus] = {
+    Completed: StepStatus.OK,
+    Failed: StepStatus.ERROR,
+    InDoubt: StepStatus.IN_DOUBT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was written. `undecided` says that the run's next decision is still to be made."""
+
+    outcome: AttemptOutcome
+    undecided: bool
+    hints: list[Hint] = field(default_factory=list)
+
+
+def record_outcome(
+    runtime: Runtime, claim: Claim, outcome: AttemptOutcome, *, latency_ms: float, plan: Plan | None = None
+) -> Recorded | None:
+    """Record an outcome if the attempt is still ours; return None otherwise.
+
+    Step, logs, outbox rows, key and spent budget commit together, so that a crash leaves all or none. `plan` is
+    written too where the run's version is still the one it was made on.
+    """
+    return _record(runtime, claim, lambda _: (outcome, latency_ms), plan)
+
+
+def record_by_doing(
+    runtime: Runtime, claim: Claim, call: Callable[[Transaction], tuple[AttemptOutcome, float]]
+) -> Recorded | None:
+    """Call a transactional tool inside the recording transaction, behind the fence, and record what it came to."""
+    return _record(runtime, claim, call, None)
+
+
+def _record(
+    runtime: Runtime, claim: Claim, call: Callable[[Transaction], tuple[AttemptOutcome, float]], plan: Plan | None
+) -> Recorded | None:
+    kept: list[AttemptOutcome] = []
+
+    def body(tx: Transaction) -> Recorded | None:
+        locked = runs.lock(tx, claim.run.run_id)
+        step = steps.lock(tx, claim.run.run_id, claim.step.step_index) if locked else None
+        if locked is None or step is None or (step.claim_token, step.attempt) != (claim.token, claim.attempt):
+            return None
+        run, _ = locked
+        if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
+            # An earlier try at this transaction did commit; only its answer was lost.
+            return Recorded(_known_outcome(step, kept), undecided=True)
+        outcome, latency_ms = call(tx)
+        kept[:] = [outcome]
+        return _write(tx, claim, run, step, outcome, latency_ms, plan)
+
+    return runtime.database.atomically(body)
+
+
+def _write(
+    tx: Transaction,
+    claim: Claim,
+    run: Run,
+    step: LockedStep,
+    outcome: AttemptOutcome,
+    latency_ms: float,
+    plan: Plan | None,
+) -> Recorded:
+    status = _STATUS[type(outcome)]
+    error = error_of(outcome)
+    output = outcome.output if isinstance(outcome, Completed) else None
+    flags = outcome.flags if isinstance(outcome, Completed) else ()
+    steps.finish(tx, step, status, output=output, error=error, flags=flags)
+    logs.end_attempt(tx, step, status, error=error, latency_ms=latency_ms)
+    if not isinstance(outcome, InDoubt) and outcome.model_call is not None:
+        logs.model_call(tx, claim, outcome.model_call, latency_ms)
+    if isinstance(outcome, Completed):
+        logs.outbox(tx, claim, outcome.outbox)
+    hints = _end_key(tx, step, outcome)
+    tokens, cost_usd = _spent(outcome)
+    runs.note_outcome(tx, run, step.step_index, _merged(run, outcome), tokens=tokens, cost_usd=cost_usd)
+    current = plan is not None and plan.version == run.version and not run.stop_requested
+    if plan is not None and current and step.status is StepStatus.RUNNING:
+        applied = apply_plan(tx, run, plan, reason=f"step_{status}", noted=1)
+        return Recorded(outcome, undecided=False, hints=[*hints, *applied])
+    settle_standing(tx, run, f"step_{status}", step.step_index)
+    return Recorded(outcome, undecided=True, hints=hints)
+
+
+def _end_key(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list[Hint]:
+    if not step.business_key:
+        return []
+    end = decide_key_end(step.effect, outcome)
+    if end is KeyEnd.FREED:
+        return list(keys.free(tx, step))
+    return list(keys.resolve(tx, step, end, outcome.output if isinstance(outcome, Completed) else None))
+
+
+def _merged(run: Run, outcome: AttemptOutcome) -> Mapping[str, Any]:
+    changes = outcome.scratchpad if isinstance(outcome, Completed) else {}
+    merged = {**run.scratchpad, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _spent(outcome: AttemptOutcome) -> tuple[int, Decimal]:
+    call = None if isinstance(outcome, InDoubt) else outcome.model_call
+    if call is None:
+        return 0, Decimal(0)
+    return call.prompt_tokens + call.completion_tokens, call.cost_usd or Decimal(0)
+
+
+def error_of(outcome: AttemptOutcome) -> Mapping[str, Any] | None:
+    match outcome:
+        case Completed():
+            return None
+        case Failed():
+            return {"kind": outcome.kind, "message": outcome.message, "happened": outcome.happened, **outcome.details}
+        case InDoubt():
+            return {"kind": outcome.kind, "message": outcome.message, "happened": None}
+
+
+def _known_outcome(step: LockedStep, kept: list[AttemptOutcome]) -> AttemptOutcome:
+    return kept[0] if kept else Failed("unknown", f"recorded as {step.status} by an earlier try")

@@ -1,0 +1,51 @@
+"""What a worker tells the others of itself: who it is, which queues it serves, which agents it knows."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from agentflow.declare.declaration import describe_tool
+from agentflow.declare.registry import Registry
+from agentflow.store import workers
+from agentflow.store.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One boot of a worker."""
+
+    worker_id: str
+    pool: str
+    queues: frozenset[str]
+    registry: Registry
+
+    def write(self, database: Database) -> None:
+        """Write the worker and the agents it serves into the register."""
+        database.atomically(self._write)
+
+    def _write(self, tx: Transaction) -> None:
+        workers.register(
+            tx,
+            worker_id=self.worker_id,
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            pool=self.pool,
+            queues=sorted(self.queues),
+            agents={agent.name: agent.version for agent in self.registry.agents.values()},
+        )
+        for agent in self.registry.agents.values():
+            workers.register_agent(
+                tx,
+                {
+                    "name": agent.name,
+                    "version": agent.version,
+                    "kind": agent.kind,
+                    "queue": agent.queue,
+                    "queues": sorted(agent.queues),
+                    "input_schema": agent.input_schema,
+                    "budget": agent.budget.as_json(),
+                    "tools": [{"name": tool.name, **describe_tool(tool)} for tool in agent.tools.values()],
+                },
+            )

@@ -1,0 +1,121 @@
+"""The sweeper: finds what nobody is going to move, and moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+
+import structlog
+
+from agentflow.domain.hint import Hint, HintPublisher, HintQueues
+from agentflow.engine.recovery import QUARANTINE_QUEUE, take_back
+from agentflow.policy.recovery import Evidence
+from agentflow.store import sweeps, workers
+from agentflow.store.database import Database, Transaction
+from agentflow.store.sweeps import Hintable, LostStep
+
+log = structlog.get_logger("agentflow.sweeper")
+
+# A worker whose heartbeat is this old is dead, if the judge's own has been unbroken for as long.
+DEAD_S = 7.0
+# A hint may take this long from its commit to its queue, or from a queue to a claim, before it counts as lost.
+GRACE_S = 3.0
+_TURN_S = 5.0
+_MOST = 500
+_FORGOTTEN_EVERY = 15
+
+
+class _Unknown(Enum):
+    AGE = "age"
+
+
+class Sweeper:
+    """One worker's sweeper. Of all of them, one at a time has the turn, by a lease row on the database's clock."""
+
+    def __init__(self, database: Database, hints: HintPublisher, queues: HintQueues, worker_id: str) -> None:
+        self._database = database
+        self._hints = hints
+        self._queues = queues
+        self._worker_id = worker_id
+        self._sweeps = 0
+
+    def sweep(self) -> bool:
+        """Sweep once if it is this worker's turn; return whether it was."""
+        if not self._database.atomically(lambda tx: sweeps.take_turn(tx, "sweep", self._worker_id, _TURN_S)):
+            return False
+        self._sweeps += 1
+        self._take_back_lost()
+        self._database.atomically(lambda tx: sweeps.stop_overdue(tx, most=_MOST))
+        if self._sweeps % _FORGOTTEN_EVERY == 0:
+            self._database.atomically(lambda tx: sweeps.revive_forgotten(tx, most=_MOST))
+        self._hint_forgotten()
+        return True
+
+    def report_dead_children(self, alive: Sequence[int]) -> None:
+        """Take back the steps of this worker's own children that are gone."""
+        lost = self._database.atomically(lambda tx: sweeps.steps_of_dead_children(tx, self._worker_id, alive))
+        self._take_back(lost)
+
+    def _take_back_lost(self) -> None:
+        self._take_back(
+            self._database.atomically(
+                lambda tx: sweeps.lost_steps(tx, judge=self._worker_id, dead_s=DEAD_S, most=_MOST)
+            )
+        )
+
+    def _take_back(self, lost: Sequence[LostStep]) -> None:
+        for step in lost:
+            hints = self._database.atomically(
+                lambda tx, step=step: take_back(
+                    tx, step.run_id, step.step_index, step.attempt, Evidence(step.evidence)
+                )
+            )
+            log.warning("attempt_lost", run_id=step.run_id, step_index=step.step_index, evidence=step.evidence)
+            self._hints.publish([self._routed(hint) for hint in hints])
+
+    def _routed(self, hint: Hint) -> Hint:
+        if hint.queue != QUARANTINE_QUEUE or hint.step_index is None or self._has_quarantine():
+            return hint
+        own = self._database.atomically(lambda tx: sweeps.queue_of(tx, hint.run_id, hint.step_index or 0))
+        return Hint(hint.task_name, own, hint.run_id, hint.step_index)
+
+    def _has_quarantine(self) -> bool:
+        return QUARANTINE_QUEUE in self._database.atomically(lambda tx: workers.served_queues(tx, DEAD_S))
+
+    def _hint_forgotten(self) -> None:
+        due = self._database.atomically(lambda tx: sweeps.hintable(tx, grace_s=GRACE_S, most=_MOST))
+        if not due:
+            return
+        quarantine = self._has_quarantine() if any(each.quarantined for each in due) else False
+        hints = [(each, _hint_of(each, quarantine)) for each in due]
+        try:
+            lost_before = {queue: self._lost_before(queue) for queue in {hint.queue for _, hint in hints}}
+        except OSError as error:
+            log.warning("queues_out_of_reach", error=str(error))
+            return
+        chosen = [(each, hint) for each, hint in hints if _is_lost(each, lost_before[hint.queue])]
+        self._database.atomically(lambda tx: sweeps.mark_hinted(tx, [each for each, _ in chosen]))
+        self._hints.publish([hint for _, hint in chosen])
+
+    def _lost_before(self, queue: str) -> datetime | _Unknown | None:
+        """Return the time before which every hint in this queue is gone: queues are FIFO. None for an empty queue."""
+        oldest = self._queues.oldest(queue)
+        if oldest is None:
+            return None
+
+        def body(tx: Transaction) -> datetime | None:
+            return sweeps.hinted_at(tx, *oldest)
+
+        return self._database.atomically(body) or _Unknown.AGE
+
+
+def _is_lost(each: Hintable, lost_before: datetime | _Unknown | None) -> bool:
+    if each.hinted_at is None or lost_before is None:
+        return True
+    return lost_before is not _Unknown.AGE and each.hinted_at < lost_before
+
+
+def _hint_of(each: Hintable, quarantine: bool) -> Hint:
+    queue = QUARANTINE_QUEUE if each.quarantined and quarantine else each.queue
+    return Hint(each.task_name, queue, each.run_id, each.step_index)

@@ -1,0 +1,86 @@
+"""The watch: one thread in a worker's main process that beats, reports dead children and sweeps.
+
+It has a thread and a database of its own, never Celery's event loop: a database that hangs must not silence the worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from agentflow.engine.registration import Registration
+from agentflow.engine.sweeper import DEAD_S, Sweeper
+from agentflow.store import workers
+from agentflow.store.database import Database
+
+log = structlog.get_logger("agentflow.watch")
+
+TICK_S = 1.0
+_BEAT_EVERY = 2
+# A judge that missed beats for this long can't tell others' silence from its own.
+_GAP_S = 5.0
+
+
+class Watch:
+    """One worker's watch; `start`, `stop`, and `later` for work that must not run on Celery's event loop."""
+
+    def __init__(
+        self, database: Database, registration: Registration, sweeper: Sweeper, live_pids: Callable[[], Sequence[int]]
+    ) -> None:
+        self._database = database
+        self._registration = registration
+        self._sweeper = sweeper
+        self._live_pids = live_pids
+        self._stopped = threading.Event()
+        self._errands: SimpleQueue[Callable[[Database], None]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="agentflow-watch", daemon=True)
+        self.draining = False
+
+    def start(self) -> None:
+        """Register the worker and start to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and say that the worker ended by itself."""
+        self._stopped.set()
+        self._thread.join(timeout=10)
+        self._quietly(lambda: self._database.atomically(lambda tx: workers.stop(tx, self._registration.worker_id)))
+
+    def later(self, errand: Callable[[Database], None]) -> None:
+        """Do something soon, on the watch's thread."""
+        self._errands.put(errand)
+
+    def _run(self) -> None:
+        ticks = 0
+        while not self._stopped.is_set():
+            if ticks % _BEAT_EVERY == 0:
+                self._quietly(self._beat)
+            self._quietly(self._run_errands)
+            self._quietly(self._sweeper.sweep)
+            ticks += 1
+            self._stopped.wait(TICK_S)
+
+    def _beat(self) -> None:
+        known = self._database.atomically(
+            lambda tx: workers.beat(tx, self._registration.worker_id, gap_s=_GAP_S, draining=self.draining)
+        )
+        if not known:
+            self._registration.write(self._database)
+        self._sweeper.report_dead_children(self._live_pids())
+
+    def _run_errands(self) -> None:
+        while True:
+            try:
+                errand = self._errands.get_nowait()
+            except Empty:
+                return
+            errand(self._database)
+
+    def _quietly(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            log.warning("watch_failed", error=f"{type(error).__name__}: {error}".split("\n")[0], dead_after_s=DEAD_S)

@@ -1,0 +1,89 @@
+"""The settings: the environment, read once, and the services it names."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agentflow.domain.errors import ConfigError
+
+MAX_INPUT_BYTES = 1_000_000
+
+
+class Settings(BaseSettings):
+    """What the environment says, prefix `AGENTFLOW_`. Unset database and Redis URLs mean the embedded servers."""
+
+    model_config = SettingsConfigDict(env_prefix="AGENTFLOW_", frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    db_schema: str = Field("agentflow", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    agents: str = ""
+    pools: Path | None = None
+    data_dir: Path = Path(".agentflow")
+    tenant: str = "default"
+    llm_base_url: str | None = None
+    prices: str | None = None
+    flower_auth: SecretStr | None = None
+    max_input_bytes: int = Field(MAX_INPUT_BYTES, gt=0)
+
+    @field_validator("database_url", "redis_url", "llm_base_url", "flower_auth", "pools", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(postgres_url(value.get_secret_value()))
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "redis+socket"}:
+            raise ValueError("write it as redis://[:password@]host:port/number")
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _is_json(cls, value: str | None) -> str | None:
+        if value and not isinstance(json.loads(value), dict):
+            raise ValueError('write it as {"model": {"input_mtok": usd, "output_mtok": usd}}')
+        return value
+
+    @property
+    def agent_modules(self) -> tuple[str, ...]:
+        """The modules that declare agents."""
+        return tuple(name.strip() for name in self.agents.split(",") if name.strip())
+
+
+def postgres_url(url: str) -> str:
+    """Return a Postgres URL in the form SQLAlchemy takes; raise ValueError for anything else."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in {"postgres", "postgresql", "postgresql+psycopg2"} or not rest.strip("/"):
+        raise ValueError("write it as postgresql://user:password@host:port/database")
+    try:
+        port = urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(f"its port cannot be read: {error}") from error
+    if port == 0:
+        raise ValueError("its port is 0")
+    return f"postgresql+psycopg2://{rest}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process; raise ConfigError naming each variable that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for each in error.errors(include_url=False, include_input=False):
+            name = "AGENTFLOW_" + str(each["loc"][0] if each["loc"] else "?").upper()
+            lines.append(f"{name}: {each['msg'].removeprefix('Value error, ')}")
+        raise ConfigError("; ".join(lines)) from error

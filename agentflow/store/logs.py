@@ -1,0 +1,99 @@
+"""The logs in Postgres: attempts, model calls with their messages, late results, outbox rows, alerts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentflow.domain import payload
+from agentflow.domain.claim import Claim, LockedStep
+from agentflow.domain.message import chain
+from agentflow.domain.outcome import ModelCallLog, OutboxMessage
+from agentflow.store.database import Transaction
+
+
+def end_attempt(
+    tx: Transaction, step: LockedStep, status: str, *, error: Mapping[str, Any] | None = None, latency_ms: float | None = None
+) -> None:
+    """Write how the step's present attempt ended."""
+    tx.run(
+        "end_attempt",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        status=status,
+        error=None if error is None else payload.dumps(error),
+        latency_ms=latency_ms,
+    )
+
+
+def keep_late_result(tx: Transaction, claim: Claim, late_result: Mapping[str, Any]) -> None:
+    """Keep what an attempt came to whose record the fence refused."""
+    tx.run(
+        "keep_late_result",
+        run_id=claim.run.run_id,
+        step_index=claim.step.step_index,
+        attempt=claim.attempt,
+        claim_token=claim.token,
+        late_result=payload.dumps(late_result),
+    )
+
+
+def model_call(tx: Transaction, claim: Claim, call: ModelCallLog, latency_ms: float) -> None:
+    """Write an answered model call; of its prompt, the messages that are not kept yet."""
+    head = _keep_messages(tx, claim.run.tenant, call.prompt)
+    tx.run(
+        "log_model_call",
+        run_id=claim.run.run_id,
+        step_index=claim.step.step_index,
+        attempt=claim.attempt,
+        tenant=claim.run.tenant,
+        model=call.model,
+        response_model=call.response_model,
+        prompt_tokens=call.prompt_tokens,
+        completion_tokens=call.completion_tokens,
+        cost_usd=call.cost_usd,
+        latency_ms=latency_ms,
+        prompt_head=head,
+        response=payload.dumps(call.response),
+        finish_reason=call.finish_reason,
+    )
+
+
+def outbox(tx: Transaction, claim: Claim, messages: Sequence[OutboxMessage]) -> None:
+    """Queue a step's messages."""
+    rows = [
+        {
+            "message_id": str(uuid.uuid4()),
+            "tenant": claim.run.tenant,
+            "run_id": claim.run.run_id,
+            "step_index": claim.step.step_index,
+            "item": item,
+            "kind": message.kind,
+            "payload": payload.dumps(payload.sanitise(message.payload).value),
+        }
+        for item, message in enumerate(messages)
+    ]
+    tx.run_each("insert_outbox", rows)
+
+
+def alert(
+    tx: Transaction, tenant: str, cause: str, message: str, *, run_id: str | None = None, step_index: int | None = None
+) -> None:
+    """Note something that a person has to see; the same cause again is counted."""
+    tx.run("raise_alert", tenant=tenant, cause=cause, message=message, run_id=run_id, step_index=step_index)
+
+
+def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, Any]]) -> bytes | None:
+    bodies = [dict(body) for body in prompt]
+    hashes = chain(bodies)
+    known = {bytes(row["hash"]) for row in tx.rows("known_messages", tenant=tenant, hashes=hashes)}
+    parents = [None, *hashes[:-1]]
+    rows = [
+        {"tenant": tenant, "hash": each, "parent": parent, "body": payload.dumps(body)}
+        for each, parent, body in zip(hashes, parents, bodies, strict=True)
+        if each not in known
+    ]
+    tx.run_each("insert_message", rows)
+    return hashes[-1] if hashes else None

@@ -1,0 +1,89 @@
+"""From rows to values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentflow.domain.claim import KeyRecord, LockedStep
+from agentflow.domain.run import Run, RunStatus, Spent
+from agentflow.domain.step import Effect, Step, StepStatus
+
+
+def run_of(row: Mapping[str, Any]) -> Run:
+    """Return a run's row as a value."""
+    return Run(
+        run_id=str(row["run_id"]),
+        tenant=row["tenant"],
+        agent=row["agent"],
+        agent_version=row["agent_version"],
+        status=RunStatus(row["status"]),
+        input=row["input_payload"],
+        user_id=row["user_id"],
+        conversation_id=row["conversation_id"],
+        scratchpad=row["scratchpad"],
+        budget=row["budget"],
+        spent=Spent(row["spent_attempts"], row["spent_tool_calls"], row["spent_tokens"], row["spent_cost_usd"]),
+        version=row["version"],
+        current_step=row["current_step"],
+        deadline_at=row["deadline_at"],
+        created_at=row["created_at"],
+        stop_requested=row["stop_requested"],
+        pause_requested=row["pause_requested"],
+        waiting_reason=row["waiting_reason"],
+        queue=row["queue"],
+    )
+
+
+def step_of(row: Mapping[str, Any]) -> Step:
+    """Return a step's row as a decision sees it."""
+    return Step(
+        run_id=str(row["run_id"]),
+        step_index=row["step_index"],
+        tool_name=row["tool_name"],
+        status=StepStatus(row["status"]),
+        input=row["tool_input"],
+        output=row["tool_output"],
+        error=row["error"],
+        parent_index=row["parent_index"],
+        call_index=row["call_index"],
+        attempt=row["attempt"],
+        idempotency_key=row["idempotency_key"],
+        waiting_reason=row["waiting_reason"],
+        next_attempt_at=row["next_attempt_at"],
+    )
+
+
+def locked_step_of(row: Mapping[str, Any]) -> LockedStep:
+    """Return a locked step's row with its fence."""
+    return LockedStep(
+        run_id=str(row["run_id"]),
+        step_index=row["step_index"],
+        tenant=row["tenant"],
+        tool_name=row["tool_name"],
+        input=row["tool_input"],
+        status=StepStatus(row["status"]),
+        attempt=row["attempt"],
+        idempotency_key=row["idempotency_key"],
+        business_key=row["business_key"],
+        args_hash=bytes(row["args_hash"]),
+        effect=Effect(row["effect"]),
+        timeout_s=row["timeout_s"],
+        queue=row["queue"],
+        task_name=row["task_name"],
+        claim_token=_id_of(row["claim_token"]),
+        worker_id=_id_of(row["worker_id"]),
+        lease_until=row["lease_until"],
+        next_attempt_at=row["next_attempt_at"],
+        quarantined=row["quarantined"],
+        deaths=row["deaths"],
+    )
+
+
+def key_of(row: Mapping[str, Any]) -> KeyRecord:
+    """Return an idempotency record's row as a value."""
+    return KeyRecord(str(row["run_id"]), row["step_index"], bytes(row["args_hash"]), row["status"], row["output"])
+
+
+def _id_of(value: Any) -> str | None:
+    return None if value is None else str(value)

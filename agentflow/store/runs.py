@@ -1,0 +1,142 @@
+"""Runs in Postgres: reading, locking, changing their status, ending them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from agentflow.domain import payload
+from agentflow.domain.errors import IllegalTransition
+from agentflow.domain.run import RUN_TRANSITIONS, Run, RunStatus
+from agentflow.domain.step import Step
+from agentflow.store.database import Transaction
+from agentflow.store.rows import run_of, step_of
+
+# While a person is waited for, a run's deadline stands still.
+_STANDS_STILL = {RunStatus.WAITING_HUMAN, RunStatus.PAUSED}
+
+
+def lock(tx: Transaction, run_id: str) -> tuple[Run, datetime] | None:
+    """Lock a run by a statement of its own and return it with the database's time; None where there is no such run.
+
+    Two siblings that locked and read in one statement would each see the other still open, and neither would join.
+    """
+    row = tx.row("lock_run", run_id=run_id)
+    return (run_of(row), row["now"]) if row else None
+
+
+def read(tx: Transaction, run_id: str) -> tuple[Run, bool] | None:
+    """Return a run, and whether its earliest time has come."""
+    row = tx.row("read_run", run_id=run_id)
+    return (run_of(row), row["is_due"]) if row else None
+
+
+def history(tx: Transaction, run_id: str) -> Sequence[Step]:
+    """Return a run's steps in order."""
+    return [step_of(row) for row in tx.rows("read_steps", run_id=run_id)]
+
+
+def earlier_history(tx: Transaction, run: Run) -> Sequence[Sequence[Step]]:
+    """Return the steps of the runs before this one in its conversation, run by run."""
+    if run.conversation_id is None:
+        return []
+    rows = tx.rows(
+        "read_earlier_steps",
+        tenant=run.tenant,
+        conversation_id=run.conversation_id,
+        created_at=run.created_at,
+        run_id=run.run_id,
+    )
+    by_run: dict[str, list[Step]] = {}
+    for step in map(step_of, rows):
+        by_run.setdefault(step.run_id, []).append(step)
+    return list(by_run.values())
+
+
+def set_status(
+    tx: Transaction, run: Run, status: RunStatus, reason: str, *, step_index: int | None = None, waiting: str | None = None
+) -> None:
+    """Move a locked run to an open status and log it; raise IllegalTransition where no rule allows that."""
+    if status is run.status and waiting == run.waiting_reason:
+        return
+    tx.run(
+        "set_run_status",
+        run_id=run.run_id,
+        status=status,
+        waiting_reason=waiting,
+        stands_still=status in _STANDS_STILL,
+    )
+    if status is not run.status:
+        _log_transition(tx, run, status, reason, step_index)
+
+
+def finish(
+    tx: Transaction,
+    run: Run,
+    status: RunStatus,
+    reason: str,
+    *,
+    result: Any = None,
+    outcome: str | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> None:
+    """End a locked run and log it; raise IllegalTransition where it has ended already."""
+    tx.run(
+        "finish_run",
+        run_id=run.run_id,
+        status=status,
+        result=None if status is not RunStatus.DONE else payload.dumps(result),
+        outcome=outcome,
+        error=None if error is None else payload.dumps(error),
+    )
+    _log_transition(tx, run, status, reason, None)
+
+
+def note_outcome(
+    tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any], *, tokens: int, cost_usd: Decimal
+) -> None:
+    """Count an outcome on the run and make its next decision due."""
+    tx.run(
+        "note_outcome",
+        run_id=run.run_id,
+        step_index=step_index,
+        scratchpad=payload.dumps(dict(scratchpad)),
+        tokens=tokens,
+        cost_usd=cost_usd,
+    )
+
+
+def mark_decided(tx: Transaction, run_id: str, version: int, current_step: int) -> bool:
+    """Note that the history up to `version` has been decided on; False where it has moved on."""
+    return tx.run("mark_decided", run_id=run_id, version=version, current_step=current_step) == 1
+
+
+def postpone(tx: Transaction, run_id: str, after_s: float) -> None:
+    """Make a run's next decision due in `after_s` seconds."""
+    tx.run("postpone_advance", run_id=run_id, after_s=after_s)
+
+
+def request_stop(tx: Transaction, run_id: str, reason: str) -> None:
+    """Ask a run to stop; what runs is recorded first, then the run ends."""
+    tx.run("request_stop", run_id=run_id, reason=reason)
+
+
+def note_settled(tx: Transaction, run: Run, step_index: int) -> None:
+    """Count a step that was settled without a call, and make the run's next decision due."""
+    tx.run("note_settled", run_id=run.run_id, step_index=step_index)
+
+
+def _log_transition(tx: Transaction, run: Run, status: RunStatus, reason: str, step_index: int | None) -> None:
+    if status not in RUN_TRANSITIONS[run.status]:
+        raise IllegalTransition(f"run {run.run_id!r} cannot go from {run.status!r} to {status!r} ({reason})")
+    tx.run(
+        "log_transition",
+        tenant=run.tenant,
+        run_id=run.run_id,
+        step_index=step_index,
+        old=run.status,
+        new=status,
+        reason=reason,
+    )

@@ -1,0 +1,92 @@
+-- lock_run: lock a run, alone, and read what a decision has to know of it
+select
+    r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
+    r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
+    r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
+    r.created_at, clock_timestamp() as now
+from {schema}.agent_runs r
+where r.run_id = %(run_id)s
+for update of r
+
+-- has_turn: tell whether it is the run's turn in its conversation
+select coalesce(
+    (select c.turn_run_id = %(run_id)s from {schema}.conversations c
+     where c.tenant = %(tenant)s and c.conversation_id = %(conversation_id)s),
+    false
+) as has_turn
+
+-- lock_step: lock a step, after its run, and read it with its fence
+select
+    run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
+    args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
+    lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant
+from {schema}.agent_steps
+where run_id = %(run_id)s and step_index = %(step_index)s
+for update
+
+-- insert_key: take an idempotency key that nobody holds
+insert into {schema}.idempotency_records (tenant, tool, key, run_id, step_index, args_hash, status)
+values (%(tenant)s, %(tool)s, %(key)s, %(run_id)s, %(step_index)s, %(args_hash)s, 'in_flight')
+on conflict do nothing
+
+-- lock_key: lock an idempotency record and read it
+select run_id, step_index, args_hash, status, output from {schema}.idempotency_records
+where tenant = %(tenant)s and tool = %(tool)s and key = %(key)s
+order by generation desc limit 1
+for update
+
+-- claim_step: hand a pending step to one attempt of one worker
+with claimed as (
+    update {schema}.agent_steps
+    set status = 'running', attempt = attempt + 1, claim_token = %(claim_token)s, worker_id = %(worker_id)s,
+        worker_pid = %(worker_pid)s, claimed_at = clock_timestamp(),
+        lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
+        next_attempt_at = null, waiting_reason = null, hinted_at = clock_timestamp(), hints = 0
+    where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+    returning run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, claimed_at, lease_until
+), logged as (
+    insert into {schema}.attempts (
+        run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, status, started_at
+    )
+    select run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, 'running', claimed_at from claimed
+)
+update {schema}.agent_runs r
+set spent_attempts = r.spent_attempts + 1,
+    spent_tool_calls = r.spent_tool_calls + case when %(is_tool_call)s and claimed.attempt = 1 then 1 else 0 end,
+    started_at = coalesce(r.started_at, clock_timestamp()),
+    deadline_at = case
+        when r.deadline_at is null and r.time_left_s is null
+        then clock_timestamp() + make_interval(secs => (r.budget ->> 'time_s')::float)
+        else r.deadline_at
+    end,
+    updated_at = clock_timestamp()
+from claimed
+where r.run_id = claimed.run_id
+returning claimed.attempt, claimed.claimed_at, claimed.lease_until, r.deadline_at
+
+-- park_step: leave a pending step until a time, without an attempt
+update {schema}.agent_steps
+set next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), waiting_reason = %(reason)s,
+    hinted_at = null, hints = 0
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+
+-- settle_unclaimed: end a pending step without a call of its own
+update {schema}.agent_steps
+set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, finished_at = clock_timestamp(),
+    waiting_reason = null, next_attempt_at = null
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+
+-- claimed_at: read when a step was claimed
+select claimed_at from {schema}.agent_steps where run_id = %(run_id)s and step_index = %(step_index)s
+
+-- request_stop: ask a run to stop, for a reason
+update {schema}.agent_runs
+set stop_requested = coalesce(stop_requested, %(reason)s), advance_due_at = clock_timestamp(),
+    advance_hinted_at = clock_timestamp(), advance_hints = 0, version = version + 1
+where run_id = %(run_id)s and finished_at is null
+
+-- note_settled: count a step on the run that was settled without a call
+update {schema}.agent_runs
+set version = version + 1, current_step = greatest(current_step, %(step_index)s), advance_due_at = clock_timestamp(),
+    advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()
+where run_id = %(run_id)s

@@ -1,0 +1,148 @@
+-- finish_step: write the outcome of the attempt that holds the fence
+update {schema}.agent_steps
+set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, flags = %(flags)s::text[],
+    finished_at = case when %(status)s = 'in_doubt' then null else clock_timestamp() end, lease_until = null,
+    waiting_reason = case when %(status)s = 'in_doubt' then 'in_doubt' end
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
+    and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
+
+-- end_attempt: write how an attempt ended into the call log
+update {schema}.attempts
+set status = %(status)s, error = %(error)s::json, ended_at = clock_timestamp(), latency_ms = %(latency_ms)s
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
+
+-- keep_late_result: keep what a fenced-off attempt came to as evidence
+update {schema}.attempts set late_result = %(late_result)s::json
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and claim_token = %(claim_token)s
+
+-- insert_message: keep a message once, under the hash of all that leads to it
+insert into {schema}.messages (tenant, hash, parent, body)
+values (%(tenant)s, %(hash)s, %(parent)s, %(body)s::json)
+on conflict do nothing
+
+-- known_messages: tell which of some hashes are kept already
+select hash from {schema}.messages where tenant = %(tenant)s and hash = any(%(hashes)s::bytea[])
+
+-- log_model_call: write an answered model call into the log
+insert into {schema}.model_calls (
+    run_id, step_index, attempt, tenant, model, response_model, prompt_tokens, completion_tokens, cost_usd, latency_ms,
+    prompt_head, response, finish_reason
+)
+values (
+    %(run_id)s, %(step_index)s, %(attempt)s, %(tenant)s, %(model)s, %(response_model)s, %(prompt_tokens)s,
+    %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s, %(prompt_head)s, %(response)s::json, %(finish_reason)s
+)
+on conflict (run_id, step_index, attempt) do nothing
+
+-- note_outcome: count an outcome on the run: a decision made before it is too old now
+update {schema}.agent_runs
+set version = version + 1, current_step = greatest(current_step, %(step_index)s),
+    scratchpad = %(scratchpad)s::json, spent_tokens = spent_tokens + %(tokens)s,
+    spent_cost_usd = spent_cost_usd + %(cost_usd)s, advance_due_at = clock_timestamp(),
+    advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()
+where run_id = %(run_id)s
+
+-- insert_outbox: queue a message with the state that caused it
+insert into {schema}.outbox (message_id, tenant, run_id, step_index, item, kind, payload)
+values (%(message_id)s, %(tenant)s, %(run_id)s, %(step_index)s, %(item)s, %(kind)s, %(payload)s::json)
+on conflict (run_id, step_index, item) do nothing
+
+-- resolve_key: write what the holder of an idempotency key came to
+update {schema}.idempotency_records
+set status = %(status)s, output = %(output)s::json, updated_at = clock_timestamp()
+where run_id = %(run_id)s and step_index = %(step_index)s
+
+-- free_key: give an idempotency key back, since nothing happened under it
+delete from {schema}.idempotency_records
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_flight'
+
+-- wake_waiters: make the steps due that wait for an idempotency key
+with waiters as (
+    select run_id, step_index from {schema}.agent_steps
+    where tenant = %(tenant)s and tool_name = %(tool)s and idempotency_key = %(key)s
+        and status = 'pending' and waiting_reason = 'key_in_flight'
+    for update skip locked
+)
+update {schema}.agent_steps s
+set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
+from waiters w
+where s.run_id = w.run_id and s.step_index = w.step_index
+returning s.run_id, s.step_index, s.task_name, s.queue
+
+-- insert_step: add a step to a run
+insert into {schema}.agent_steps (
+    run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
+    task_name, queue, effect, timeout_s, parent_index, call_index, hinted_at
+)
+values (
+    %(run_id)s, %(step_index)s, %(tenant)s, %(tool_name)s, %(input)s::json, %(idempotency_key)s, %(business_key)s,
+    %(args_hash)s, %(agent_version)s, %(task_name)s, %(queue)s, %(effect)s, %(timeout_s)s, %(parent_index)s,
+    %(call_index)s, clock_timestamp()
+)
+
+-- mark_decided: note that the run's history up to its version has been decided on
+update {schema}.agent_runs
+set version = version + 1, current_step = greatest(current_step, %(current_step)s), advance_due_at = null,
+    advance_hinted_at = null, advance_hints = 0, updated_at = clock_timestamp()
+where run_id = %(run_id)s and version = %(version)s
+
+-- set_run_status: move a run to another status that is not final; its deadline stands still while a person is waited for
+update {schema}.agent_runs
+set status = %(status)s, waiting_reason = %(waiting_reason)s, updated_at = clock_timestamp(),
+    time_left_s = case
+        when not %(stands_still)s then null
+        else coalesce(time_left_s, extract(epoch from deadline_at - clock_timestamp()))
+    end,
+    deadline_at = case
+        when %(stands_still)s then null
+        when time_left_s is not null then clock_timestamp() + make_interval(secs => time_left_s)
+        else deadline_at
+    end
+where run_id = %(run_id)s
+
+-- log_transition: write a run's change of status into its log
+insert into {schema}.transitions (tenant, run_id, step_index, old, new, reason)
+values (%(tenant)s, %(run_id)s, %(step_index)s, %(old)s, %(new)s, %(reason)s)
+
+-- finish_run: end a run
+update {schema}.agent_runs
+set status = %(status)s, result = %(result)s::json, outcome = %(outcome)s, error = %(error)s::json,
+    finished_at = clock_timestamp(), updated_at = clock_timestamp(), waiting_reason = null, advance_due_at = null,
+    time_left_s = null
+where run_id = %(run_id)s and finished_at is null
+
+-- pass_turn: give the conversation's turn to the next run in line, and make that run due
+with passed as (
+    update {schema}.conversations c
+    set turn_run_id = (
+            select r.run_id from {schema}.agent_runs r
+            where r.tenant = c.tenant and r.conversation_id = c.conversation_id and r.finished_at is null
+                and r.run_id <> %(run_id)s
+            order by r.created_at, r.run_id limit 1
+        ),
+        updated_at = clock_timestamp()
+    where c.tenant = %(tenant)s and c.conversation_id = %(conversation_id)s and c.turn_run_id = %(run_id)s
+    returning c.turn_run_id
+)
+update {schema}.agent_runs r
+set advance_due_at = coalesce(r.not_before, clock_timestamp()), waiting_reason = null,
+    advance_hinted_at = clock_timestamp(), advance_hints = 0
+from passed
+where r.run_id = passed.turn_run_id
+returning r.run_id, r.queue
+
+-- open_steps: read the states of a run's open steps
+select step_index, status, next_attempt_at, waiting_reason, clock_timestamp() as now from {schema}.agent_steps
+where run_id = %(run_id)s and status in ('pending', 'running', 'in_doubt')
+order by step_index
+
+-- skip_pending: skip what a stopping run had not begun
+update {schema}.agent_steps
+set status = 'skipped', finished_at = clock_timestamp(), waiting_reason = null, next_attempt_at = null
+where run_id = %(run_id)s and status = 'pending'
+
+-- raise_alert: note something that a person has to see, once per cause
+insert into {schema}.alerts (tenant, cause, run_id, step_index, message)
+values (%(tenant)s, %(cause)s, %(run_id)s, %(step_index)s, %(message)s)
+on conflict (tenant, cause) do update
+set count = alerts.count + 1, last_at = clock_timestamp(), message = excluded.message

@@ -1,0 +1,33 @@
+-- submit_run: insert a pending run with its first transition, unless its idempotency key is taken
+with submitted as (
+    insert into {schema}.agent_runs (
+        run_id, tenant, user_id, agent, agent_version, queue, input_payload, input_hash, conversation_id,
+        idempotency_key, budget, not_before, advance_due_at, advance_hinted_at, flags
+    )
+    values (
+        %(run_id)s, %(tenant)s, %(user_id)s, %(agent)s, %(agent_version)s, %(queue)s, %(input)s::json, %(input_hash)s,
+        %(conversation_id)s, %(idempotency_key)s, %(budget)s::jsonb, %(not_before)s::timestamptz,
+        coalesce(%(not_before)s::timestamptz, clock_timestamp()),
+        case when %(hinted)s then clock_timestamp() end, %(flags)s::text[]
+    )
+    on conflict (tenant, idempotency_key) where idempotency_key is not null do nothing
+    returning run_id, tenant
+), logged as (
+    insert into {schema}.transitions (tenant, run_id, old, new, reason)
+    select tenant, run_id, null, 'pending', 'submitted' from submitted
+)
+select run_id from submitted
+
+-- run_by_key: find the run that an idempotency key belongs to
+select run_id, agent, input_hash from {schema}.agent_runs
+where tenant = %(tenant)s and idempotency_key = %(idempotency_key)s
+
+-- agent_by_name: read the newest registration of an agent
+select name, version, kind, queue, queues, input_schema, budget, tools
+from {schema}.agents where name = %(name)s order by registered_at desc limit 1
+
+-- agent_names: list the agents that workers have registered
+select distinct name from {schema}.agents order by name
+
+-- mark_advance_unhinted: leave a run to the sweeper, since its hint could not be published
+update {schema}.agent_runs set advance_hinted_at = null where run_id = %(run_id)s and advance_due_at is not null

@@ -1,0 +1,110 @@
+-- take_turn_row: hold a turn until a time, by compare-and-set on the database's clock
+insert into {schema}.turns (name, holder, held_until)
+values (%(name)s, %(holder)s, clock_timestamp() + make_interval(secs => %(hold_s)s))
+on conflict (name) do update
+set holder = excluded.holder, held_until = excluded.held_until
+where turns.holder = excluded.holder or turns.held_until < clock_timestamp()
+returning holder
+
+-- hintable_steps: find pending steps that are due and that no recent hint tells of
+select run_id, step_index, task_name, queue, quarantined, hinted_at from {schema}.agent_steps
+where status = 'pending' and (next_attempt_at is null or next_attempt_at <= clock_timestamp())
+    and (hinted_at is null
+         or hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
+order by hinted_at nulls first
+limit %(most)s
+
+-- mark_steps_hinted: note that steps are being hinted again
+update {schema}.agent_steps
+set hinted_at = clock_timestamp(), hints = hints + 1
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+
+-- hintable_runs: find runs whose next decision is due and that no recent hint tells of
+select run_id, queue, advance_hinted_at as hinted_at from {schema}.agent_runs
+where advance_due_at <= clock_timestamp()
+    and (advance_hinted_at is null
+         or advance_hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(advance_hints, 6))))
+order by advance_due_at
+limit %(most)s
+
+-- mark_run_hinted: note that a run is being hinted again
+update {schema}.agent_runs
+set advance_hinted_at = clock_timestamp(), advance_hints = advance_hints + 1
+where run_id = %(run_id)s and advance_due_at is not null
+
+-- stop_overdue: ask the runs past their deadline to stop
+update {schema}.agent_runs
+set stop_requested = 'deadline', advance_due_at = clock_timestamp(), advance_hinted_at = null
+where run_id in (
+    select run_id from {schema}.agent_runs
+    where finished_at is null and deadline_at <= clock_timestamp() and stop_requested is null
+    limit %(most)s
+    for update skip locked
+)
+
+-- revive_forgotten: make runs due that have no open step, no decision due, and nothing they wait for
+update {schema}.agent_runs r
+set advance_due_at = clock_timestamp(), advance_hinted_at = null
+where r.run_id in (
+    select o.run_id from {schema}.agent_runs o
+    where o.finished_at is null and o.advance_due_at is null and not o.pause_requested
+        and o.updated_at < clock_timestamp() - interval '10 seconds'
+        and not exists (
+            select from {schema}.agent_steps s
+            where s.run_id = o.run_id and s.status in ('pending', 'running', 'in_doubt')
+        )
+        and (
+            o.conversation_id is null
+            or exists (
+                select from {schema}.conversations c
+                where c.tenant = o.tenant and c.conversation_id = o.conversation_id
+                    and (c.turn_run_id is null or c.turn_run_id = o.run_id)
+            )
+        )
+    limit %(most)s
+    for update skip locked
+)
+
+-- lost_steps: find claimed steps whose lease is over, or whose worker is dead by its heartbeat
+select s.run_id, s.step_index, s.attempt,
+    case when s.lease_until < clock_timestamp() then 'lease_over' else 'worker_dead' end as evidence
+from {schema}.agent_steps s
+left join {schema}.workers w on w.worker_id = s.worker_id
+where s.status = 'running' and (
+    s.lease_until < clock_timestamp()
+    or (s.effect in ('read', 'transactional', 'keyed')
+        and w.heartbeat_at < clock_timestamp() - make_interval(secs => %(dead_s)s)
+        and exists (
+            select from {schema}.workers judge
+            where judge.worker_id = %(judge)s
+                and judge.unbroken_since < clock_timestamp() - make_interval(secs => %(dead_s)s)
+        ))
+)
+limit %(most)s
+
+-- steps_of_dead_children: find a worker's claimed steps whose process is gone
+select run_id, step_index, attempt from {schema}.agent_steps
+where status = 'running' and worker_id = %(worker_id)s and not worker_pid = any(%(alive)s::int[])
+
+-- take_back_step: end a lost attempt and make its step pending again
+update {schema}.agent_steps
+set status = 'pending', lease_until = null, claim_token = null, next_attempt_at = null,
+    quarantined = quarantined or %(quarantine)s, deaths = deaths + %(deaths)s,
+    hinted_at = clock_timestamp(), hints = 0, waiting_reason = null
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'
+
+-- fail_lost_step: end a step whose lost attempt may not be repeated
+update {schema}.agent_steps
+set status = %(status)s, error = %(error)s::json, lease_until = null, deaths = deaths + %(deaths)s,
+    waiting_reason = case when %(status)s = 'in_doubt' then 'in_doubt' end,
+    finished_at = case when %(status)s = 'in_doubt' then null else clock_timestamp() end
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'
+
+-- step_hinted_at: read when a step was hinted last
+select hinted_at from {schema}.agent_steps where run_id = %(run_id)s and step_index = %(step_index)s
+
+-- run_hinted_at: read when a run's decision was hinted last
+select advance_hinted_at as hinted_at from {schema}.agent_runs where run_id = %(run_id)s
+
+-- queue_of_step: read a step's own queue
+select queue from {schema}.agent_steps where run_id = %(run_id)s and step_index = %(step_index)s

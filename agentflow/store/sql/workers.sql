@@ -1,0 +1,39 @@
+-- register_worker: write a worker's boot into the register
+insert into {schema}.workers (worker_id, hostname, pid, pool, queues, agents)
+values (%(worker_id)s, %(hostname)s, %(pid)s, %(pool)s, %(queues)s::text[], %(agents)s::jsonb)
+on conflict (worker_id) do update set heartbeat_at = clock_timestamp(), stopped_at = null
+
+-- register_agent: write what a worker serves, for clients that do not have the code
+insert into {schema}.agents (name, version, kind, queue, queues, input_schema, budget, tools)
+values (
+    %(name)s, %(version)s, %(kind)s, %(queue)s, %(queues)s::text[], %(input_schema)s::jsonb, %(budget)s::jsonb,
+    %(tools)s::jsonb
+)
+on conflict (name, version) do update
+set queue = excluded.queue, queues = excluded.queues, registered_at = clock_timestamp()
+
+-- beat: say that a worker is alive; a gap breaks its record as a judge of others
+update {schema}.workers
+set unbroken_since = case
+        when heartbeat_at < clock_timestamp() - make_interval(secs => %(gap_s)s) then clock_timestamp()
+        else unbroken_since
+    end,
+    heartbeat_at = clock_timestamp(), draining = %(draining)s
+where worker_id = %(worker_id)s
+returning worker_id
+
+-- stop_worker: say that a worker ended by itself
+update {schema}.workers set stopped_at = clock_timestamp() where worker_id = %(worker_id)s
+
+-- forget_workers: delete the registrations of workers that ended long ago
+delete from {schema}.workers
+where heartbeat_at < clock_timestamp() - make_interval(secs => %(age_s)s)
+
+-- served_queues: list the queues that live workers serve
+select distinct unnest(queues) as queue from {schema}.workers
+where stopped_at is null and heartbeat_at > clock_timestamp() - make_interval(secs => %(dead_s)s)
+
+-- live_workers: list the workers that are alive
+select worker_id, hostname, pid, pool, queues, started_at, heartbeat_at from {schema}.workers
+where stopped_at is null and heartbeat_at > clock_timestamp() - make_interval(secs => %(dead_s)s)
+order by pool, started_at

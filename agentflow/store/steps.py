@@ -1,0 +1,172 @@
+"""Steps in Postgres: adding, locking, claiming, ending them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from agentflow.domain import payload
+from agentflow.domain.claim import LockedStep
+from agentflow.domain.errors import IllegalTransition
+from agentflow.domain.identity import Worker
+from agentflow.domain.step import STEP_TRANSITIONS, Effect, StepStatus
+from agentflow.store.database import Row, Transaction
+from agentflow.store.rows import locked_step_of
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step as it is written: what was decided, and what its declaration says of it."""
+
+    run_id: str
+    step_index: int
+    tenant: str
+    tool_name: str
+    input: Mapping[str, Any]
+    idempotency_key: str
+    business_key: bool
+    args_hash: bytes
+    agent_version: str
+    task_name: str
+    queue: str
+    effect: Effect
+    timeout_s: float
+    parent_index: int | None
+    call_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStep:
+    """The state of a step that is not final; `is_parked` where it waits for a time that has not come."""
+
+    step_index: int
+    status: StepStatus
+    is_parked: bool
+    waiting_reason: str | None
+
+
+def lock(tx: Transaction, run_id: str, step_index: int) -> LockedStep | None:
+    """Lock a step, after its run; None where there is no such step."""
+    row = tx.row("lock_step", run_id=run_id, step_index=step_index)
+    return locked_step_of(row) if row else None
+
+
+def insert(tx: Transaction, steps: Sequence[PlannedStep]) -> None:
+    """Add pending steps to a locked run."""
+    tx.run_each("insert_step", [{**asdict(step), "input": payload.dumps(step.input)} for step in steps])
+
+
+def open_steps(tx: Transaction, run_id: str) -> Sequence[OpenStep]:
+    """Return the states of a run's open steps."""
+    return [_open_step_of(row) for row in tx.rows("open_steps", run_id=run_id)]
+
+
+def claim(tx: Transaction, step: LockedStep, worker: Worker, token: str, lease_s: float, is_tool_call: bool) -> Row:
+    """Hand a locked, pending step to one attempt; return attempt, claimed_at, lease_until, deadline_at."""
+    _check(step, StepStatus.RUNNING)
+    row = tx.row(
+        "claim_step",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        claim_token=token,
+        worker_id=worker.worker_id,
+        worker_pid=worker.pid,
+        lease_s=lease_s,
+        is_tool_call=is_tool_call,
+    )
+    assert row is not None
+    return row
+
+
+def park(tx: Transaction, step: LockedStep, reason: str, after_s: float) -> None:
+    """Leave a locked, pending step until a time, at no cost of an attempt."""
+    tx.run("park_step", run_id=step.run_id, step_index=step.step_index, reason=reason, after_s=after_s)
+
+
+def settle_unclaimed(
+    tx: Transaction, step: LockedStep, status: StepStatus, *, output: Any = None, error: Mapping[str, Any] | None = None
+) -> None:
+    """End a locked, pending step without a call of its own."""
+    _check(step, status)
+    tx.run(
+        "settle_unclaimed",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        status=status,
+        output=_dumps(output) if status is StepStatus.OK else None,
+        error=_dumps(error) if error is not None else None,
+    )
+
+
+def finish(
+    tx: Transaction,
+    step: LockedStep,
+    status: StepStatus,
+    *,
+    output: Any = None,
+    error: Mapping[str, Any] | None = None,
+    flags: Sequence[str] = (),
+) -> None:
+    """Write the outcome of the attempt that holds a locked step."""
+    _check(step, status)
+    tx.run(
+        "finish_step",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        claim_token=step.claim_token,
+        status=status,
+        output=_dumps(output) if status is StepStatus.OK else None,
+        error=_dumps(error) if error is not None else None,
+        flags=list(flags),
+    )
+
+
+def take_back(tx: Transaction, step: LockedStep, *, quarantine: bool, deaths: int) -> None:
+    """Make a locked step pending again whose attempt was lost."""
+    _check(step, StepStatus.PENDING)
+    tx.run(
+        "take_back_step",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        quarantine=quarantine,
+        deaths=deaths,
+    )
+
+
+def fail_lost(tx: Transaction, step: LockedStep, status: StepStatus, error: Mapping[str, Any], *, deaths: int) -> None:
+    """End a locked step, or put it in doubt, whose lost attempt may not be repeated."""
+    _check(step, status)
+    tx.run(
+        "fail_lost_step",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        status=status,
+        error=_dumps(error),
+        deaths=deaths,
+    )
+
+
+def skip_pending(tx: Transaction, run_id: str) -> int:
+    """Skip what a stopping run had not begun; return how many steps that were."""
+    return tx.run("skip_pending", run_id=run_id)
+
+
+def _open_step_of(row: Mapping[str, Any]) -> OpenStep:
+    next_at: datetime | None = row["next_attempt_at"]
+    is_parked = row["status"] == "pending" and next_at is not None and next_at > row["now"]
+    return OpenStep(row["step_index"], StepStatus(row["status"]), is_parked, row["waiting_reason"])
+
+
+def _check(step: LockedStep, status: StepStatus) -> None:
+    if status not in STEP_TRANSITIONS[step.status]:
+        where = f"step {step.step_index} of run {step.run_id!r}"
+        raise IllegalTransition(f"{where} cannot go from {step.status!r} to {status!r}")
+
+
+def _dumps(value: Any) -> str:
+    return payload.dumps(value)

@@ -1,0 +1,62 @@
+"""The register of workers and of the agents they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentflow.domain import payload
+from agentflow.store.database import Row, Transaction
+
+
+def register(
+    tx: Transaction,
+    *,
+    worker_id: str,
+    hostname: str,
+    pid: int,
+    pool: str,
+    queues: Sequence[str],
+    agents: Mapping[str, str],
+) -> None:
+    """Write a worker's boot into the register; `agents` are versions by name."""
+    tx.run(
+        "register_worker",
+        worker_id=worker_id,
+        hostname=hostname,
+        pid=pid,
+        pool=pool,
+        queues=sorted(queues),
+        agents=payload.dumps(dict(agents)),
+    )
+
+
+def register_agent(tx: Transaction, agent: Mapping[str, Any]) -> None:
+    """Write what a worker serves: name, version, kind, queue, queues, input_schema, budget, tools."""
+    stored = {name: payload.dumps(agent[name]) for name in ("input_schema", "budget", "tools")}
+    tx.run("register_agent", **{**agent, "queues": sorted(agent["queues"]), **stored})
+
+
+def beat(tx: Transaction, worker_id: str, *, gap_s: float, draining: bool) -> bool:
+    """Say that a worker is alive; False where the register has lost it."""
+    return tx.row("beat", worker_id=worker_id, gap_s=gap_s, draining=draining) is not None
+
+
+def stop(tx: Transaction, worker_id: str) -> None:
+    """Say that a worker ended by itself."""
+    tx.run("stop_worker", worker_id=worker_id)
+
+
+def forget(tx: Transaction, age_s: float) -> int:
+    """Delete the registrations of workers that ended long ago; return how many."""
+    return tx.run("forget_workers", age_s=age_s)
+
+
+def served_queues(tx: Transaction, dead_s: float) -> frozenset[str]:
+    """Return the queues that live workers serve."""
+    return frozenset(row["queue"] for row in tx.rows("served_queues", dead_s=dead_s))
+
+
+def alive(tx: Transaction, dead_s: float) -> Sequence[Row]:
+    """Return the live workers' rows."""
+    return tx.rows("live_workers", dead_s=dead_s)
