@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -60,6 +61,11 @@ class Settings(BaseSettings):
     def agent_modules(self) -> tuple[str, ...]:
         """The modules that declare agents."""
         return tuple(name.strip() for name in self.agents.split(",") if name.strip())
+
+    @property
+    def price_table(self) -> dict[str, Any] | None:
+        """Prices of one's own, by model: USD per million tokens."""
+        return json.loads(self.prices) if self.prices else None
 
 
 def postgres_url(url: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from kombu import Connection, Producer
+from kombu.connection import Connection
+from kombu.messaging import Producer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -34,8 +35,8 @@ class BrokerHints:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._producer: Producer | None = None
+        self._connection: Any = None
+        self._producer: Any = None
         self._pid = 0
 
     def publish(self, hints: Sequence[Hint]) -> bool:
@@ -47,7 +48,7 @@ class BrokerHints:
                 for hint in hints:
                     self._send(hint)
             except _FAILURES as error:
-                log.warning("hint_not_published", run_id=hint.run_id, error=type(error).__name__)
+                log.warning("hints_not_published", hints=len(hints), error=type(error).__name__)
                 self._drop()
                 return False
         return True
@@ -85,16 +86,17 @@ class BrokerHints:
             **message.properties,
         )
 
-    def _open(self) -> Connection:
+    def _open(self) -> Any:
         if self._connection is None or self._pid != os.getpid():
             # What came over by a fork is the parent's: it is dropped, not closed.
             self._producer = None
             self._connection, self._pid = self._connect(), os.getpid()
         return self._connection
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> Any:
         url = self._app.conf.broker_url
-        return Connection(url, transport_options=TRANSPORT_OPTIONS, connect_timeout=TRANSPORT_OPTIONS["socket_connect_timeout"])
+        timeout_s = TRANSPORT_OPTIONS["socket_connect_timeout"]
+        return Connection(url, transport_options=TRANSPORT_OPTIONS, connect_timeout=timeout_s)
 
     def _drop(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

@@ -40,7 +40,7 @@ class Tool(Generic[P, R]):
         ends_run: bool = False,
     ) -> None:
         self.function = function
-        self.name = name or getattr(function, "__name__", "")
+        self.name: str = name or str(getattr(function, "__name__", ""))
         self.place = place_of(function)
         self.effect = _effect_of(effect, f"{self.place}: tool {self.name!r}")
         self.timeout_s = timeout_s

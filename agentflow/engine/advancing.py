@@ -64,7 +64,8 @@ def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
     """Return what comes next. What raises leaves the run as it is, due again later, and a person is told."""
     declaration = runtime.registry.agents.get(run.agent)
     if declaration is None:
-        return _leave(runtime, run, "unknown_agent", f"no agent {run.agent!r} in this worker's modules")
+        _leave(runtime, run, "unknown_agent", f"no agent {run.agent!r} in this worker's modules")
+        return None
     try:
         return make_plan(declaration, run, history)
     except Exception as error:
@@ -72,13 +73,15 @@ def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
         if not history:
             message = f"the first step of {run.agent!r} cannot be made: {type(error).__name__}: {error}"
             return Plan(run.version, Fail("bug", message))
-        return _leave(runtime, run, "decide_raised", f"{type(error).__name__}: {error}")
+        _leave(runtime, run, "decide_raised", f"{type(error).__name__}: {error}")
+        return None
 
 
 def _leave(runtime: Runtime, run: Run, cause: str, message: str) -> None:
     def body(tx: Transaction) -> None:
         runs.postpone(tx, run.run_id, _UNDECIDED_AFTER_S)
-        logs.alert(tx, run.tenant, f"{cause}:{run.run_id}", f"run {run.run_id} waits for a decision: {message}", run_id=run.run_id)
+        told = f"run {run.run_id} waits for a decision: {message}"
+        logs.alert(tx, run.tenant, f"{cause}:{run.run_id}", told, run_id=run.run_id)
 
     runtime.database.atomically(body)
 

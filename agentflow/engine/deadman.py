@@ -29,9 +29,8 @@ class Timer(Protocol):
 
 def boottime() -> float:
     """Return seconds on a clock that goes on while the machine is suspended."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
 
 
 class NoTimer:

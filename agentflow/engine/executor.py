@@ -63,14 +63,14 @@ def execute_step(runtime: Runtime, run_id: str, step_index: int) -> Ending:
 def _work(runtime: Runtime, claimed: Claimed) -> Ending:
     claim = claimed.claim
     declaration = runtime.registry.agents[claim.run.agent]
-    runtime.reached("after_claim")
+    runtime.reached("after_claim", claim)
     if claim.step.effect is Effect.TRANSACTIONAL:
         recorded = _do_inside_record(runtime, claim, declaration.tools[claim.step.tool_name])
     else:
         recorded = _call_then_record(runtime, claim, declaration)
     if isinstance(recorded, Fenced):
         return recorded
-    runtime.reached("after_record")
+    runtime.reached("after_record", claim, recorded.outcome)
     hints = list(recorded.hints)
     if recorded.undecided:
         hints += advance_run(runtime, claim.run.run_id).hints
@@ -79,7 +79,7 @@ def _work(runtime: Runtime, claimed: Claimed) -> Ending:
 
 
 def _call_then_record(runtime: Runtime, claim: Claim, declaration: Declaration) -> Recorded | Fenced:
-    runtime.reached("before_call")
+    runtime.reached("before_call", claim)
     started = time.perf_counter()
     if claim.step.tool_name == MODEL:
         assert isinstance(declaration, Agent)
@@ -87,9 +87,9 @@ def _call_then_record(runtime: Runtime, claim: Claim, declaration: Declaration) 
     else:
         outcome = call_tool(runtime, claim, declaration.tools[claim.step.tool_name])
     latency_ms = (time.perf_counter() - started) * 1000
-    runtime.reached("after_call")
+    runtime.reached("after_call", claim, outcome)
     plan = _plan_at_once(runtime, claim, declaration, outcome)
-    runtime.reached("before_record")
+    runtime.reached("before_record", claim, outcome)
     recorded = record_outcome(runtime, claim, outcome, latency_ms=latency_ms, plan=plan)
     if recorded is not None:
         return recorded
@@ -107,10 +107,10 @@ def _do_inside_record(runtime: Runtime, claim: Claim, tool: Tool[Any, Any]) -> R
             savepoint.commit()
         else:
             savepoint.rollback()
-        runtime.reached("after_call")
+        runtime.reached("after_call", claim, outcome)
         return outcome, (time.perf_counter() - started) * 1000
 
-    runtime.reached("before_record")
+    runtime.reached("before_record", claim)
     recorded = record_by_doing(runtime, claim, call)
     return recorded or Fenced(Failed("lease_lost", "the attempt was not ours any more; nothing was done", False))
 

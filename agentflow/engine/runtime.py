@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from agentflow.declare.registry import Registry
 from agentflow.declare.resource import OpenResources
+from agentflow.domain.claim import Claim
 from agentflow.domain.hint import HintPublisher
 from agentflow.domain.identity import Worker
+from agentflow.domain.outcome import AttemptOutcome
 from agentflow.engine.deadman import DeadMansTimer, Timer
 from agentflow.llm.protocol import ModelClient
 from agentflow.store.database import Database
@@ -18,13 +20,21 @@ from agentflow.store.database import Database
 RECORD_MARGIN_S = 10.0
 
 
-def _nowhere(_: str) -> None:
+class Reached(Protocol):
+    """Told each point of a step's way, with the claim and the outcome where there is one by then."""
+
+    def __call__(self, point: str, claim: Claim | None = None, outcome: AttemptOutcome | None = None) -> None:
+        """Let the step go on, or raise what a crash would be."""
+        ...
+
+
+def go_on(point: str, claim: Claim | None = None, outcome: AttemptOutcome | None = None) -> None:  # noqa: ARG001
     """Let every point of the way pass."""
 
 
 @dataclass(slots=True)
 class Runtime:
-    """One process's means. `reached` is told each point of a step's way, for tests that crash there."""
+    """One process's means. `isolated` says that it does one step at a time and may be killed for it."""
 
     database: Database
     registry: Registry
@@ -34,5 +44,5 @@ class Runtime:
     isolated: bool = False
     resources: OpenResources = field(default_factory=OpenResources)
     timer: Timer = field(default_factory=DeadMansTimer)
-    reached: Callable[[str], None] = _nowhere
+    reached: Reached = go_on
     model_overrides: Mapping[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
+from functools import partial
 
 import structlog
 
@@ -66,11 +67,8 @@ class Sweeper:
 
     def _take_back(self, lost: Sequence[LostStep]) -> None:
         for step in lost:
-            hints = self._database.atomically(
-                lambda tx, step=step: take_back(
-                    tx, step.run_id, step.step_index, step.attempt, Evidence(step.evidence)
-                )
-            )
+            evidence = Evidence(step.evidence)
+            hints = self._database.atomically(partial(_take_back, step=step, evidence=evidence))
             log.warning("attempt_lost", run_id=step.run_id, step_index=step.step_index, evidence=step.evidence)
             self._hints.publish([self._routed(hint) for hint in hints])
 
@@ -108,6 +106,10 @@ class Sweeper:
             return sweeps.hinted_at(tx, *oldest)
 
         return self._database.atomically(body) or _Unknown.AGE
+
+
+def _take_back(tx: Transaction, *, step: LostStep, evidence: Evidence) -> list[Hint]:
+    return take_back(tx, step.run_id, step.step_index, step.attempt, evidence)
 
 
 def _is_lost(each: Hintable, lost_before: datetime | _Unknown | None) -> bool:

@@ -9,14 +9,14 @@ from typing import Any
 
 from agentflow.domain.decision import Decision, Fail, Next
 from agentflow.domain.run import Run
-from agentflow.domain.step import MODEL, Step
+from agentflow.domain.step import MODEL, NewStep, Step
 
 
 def within_budget(decision: Decision, run: Run, history: Sequence[Step]) -> Decision:
     """Return the decision, or the failure of a run whose next steps would pass a ceiling."""
     if not isinstance(decision, Next):
         return decision
-    asked = [*history, *decision.steps]
+    asked: list[Step | NewStep] = [*history, *decision.steps]
     calls = [step for step in asked if step.tool_name != MODEL]
     for reason, used, ceiling in (
         ("steps", len(asked), run.budget.get("steps")),

@@ -38,24 +38,24 @@ class Transaction:
     connection: Connection
     statements: Statements
 
-    def rows(self, name: str, **parameters: Any) -> Sequence[Row]:
+    def rows(self, statement: str, /, **parameters: Any) -> Sequence[Row]:
         """Run a statement and return its rows."""
-        result = self.connection.exec_driver_sql(self.statements[name], parameters)
+        result = self.connection.exec_driver_sql(self.statements[statement], parameters)
         return [dict(row) for row in result.mappings()]
 
-    def row(self, name: str, **parameters: Any) -> Row | None:
+    def row(self, statement: str, /, **parameters: Any) -> Row | None:
         """Run a statement and return its first row, or None."""
-        found = self.rows(name, **parameters)
+        found = self.rows(statement, **parameters)
         return found[0] if found else None
 
-    def run(self, name: str, **parameters: Any) -> int:
+    def run(self, statement: str, /, **parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
-        return self.connection.exec_driver_sql(self.statements[name], parameters).rowcount
+        return self.connection.exec_driver_sql(self.statements[statement], parameters).rowcount
 
-    def run_each(self, name: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+    def run_each(self, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
         """Run a statement once for each set of parameters."""
         if parameters:
-            self.connection.exec_driver_sql(self.statements[name], [dict(each) for each in parameters])
+            self.connection.exec_driver_sql(self.statements[statement], [dict(each) for each in parameters])
 
 
 class Database:

@@ -24,7 +24,7 @@ _UPGRADE_LOCK = 0x6167656E74
 def upgrade(url: str, schema: str) -> str:
     """Bring the schema up to date and return its revision. Safe to run from several places at once."""
     with _connected(url) as connection:
-        version = int(connection.dialect.server_version_info[0])  # type: ignore[index]
+        version = int(connection.dialect.server_version_info[0])
         if version < OLDEST_POSTGRES:
             raise ConfigError(f"PostgreSQL {version} is too old: agentflow needs {OLDEST_POSTGRES} or later")
         with connection.begin():

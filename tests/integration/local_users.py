@@ -18,6 +18,8 @@ import redis
 from agentflow.local import RunningServices, status
 
 ROOT = Path(__file__).parents[2]
+SITE = Path(psycopg2.__file__).parents[1]
+SAME_PACKAGES = {"PYTHONPATH": f"{ROOT}{os.pathsep}{SITE}"}
 NOBODY = 65534
 
 _USER = """
@@ -39,17 +41,43 @@ class User:
     process: subprocess.Popen[str]
 
     @classmethod
-    def start(cls, data_dir: Path, *, uid: int | None = None, postgres: bool = True, valkey: bool = True) -> Self:
-        command = [sys.executable, "-c", _USER, str(data_dir), json.dumps({"postgres": postgres, "valkey": valkey})]
-        pipe = subprocess.PIPE
-        other = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PGPORT": "1", "PGDATA": "/nowhere", "LC_ALL": "xx_XX"}
-        return cls(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, **other))
+    def start(cls, data_dir: Path, *, postgres: bool = True, valkey: bool = True) -> Self:
+        return cls.run(sys.executable, data_dir, postgres=postgres, valkey=valkey)
+
+    @classmethod
+    def run(
+        cls,
+        python: str,
+        data_dir: Path,
+        *,
+        uid: int | None = None,
+        prepare: Callable[[], None] | None = None,
+        **wanted: bool,
+    ) -> Self:
+        """Start it by a Python of choice, as another user if need be, in an environment that misleads servers."""
+        return cls(
+            subprocess.Popen(
+                [python, "-c", _USER, str(data_dir), json.dumps(wanted)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                preexec_fn=prepare,  # noqa: PLW1509 - one system call
+                text=True,
+                env={**os.environ, **SAME_PACKAGES, "PGPORT": "1", "PGDATA": "/nowhere", "LC_ALL": "xx_XX"},
+                user=uid,
+                group=uid,
+                extra_groups=None if uid is None else [],
+            )
+        )
 
     def urls(self) -> dict[str, str]:
         """Wait until it holds the servers."""
         assert self.process.stdout
         return dict(json.loads(self.process.stdout.readline()))
+
+    def complaint(self) -> str:
+        """Wait until it gives up, and answer what it said."""
+        return self.process.communicate()[1]
 
     def leave(self) -> None:
         self.process.communicate()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +14,15 @@ from pathlib import Path
 import pytest
 
 from agentflow.local import LocalServicesError, attach, status
-from agentflow.local.identity import choose_identity, other_user, own
-from tests.integration.local_users import NOBODY, User, answers, found, query, wait_for_end
+from agentflow.local.identity import other_user, own
+from tests.integration.local_users import NOBODY, SAME_PACKAGES, User, answers, found, query, wait_for_end
 
+_SYSTEM_CALLS = {
+    "x86_64": {"unshare": 272, "setuid": 105},
+    "aarch64": {"unshare": 97, "setuid": 146},
+}.get(os.uname().machine, {})
+
+on_known_kernel = pytest.mark.skipif(not _SYSTEM_CALLS, reason="needs the numbers of this machine's system calls")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="shows what root can do")
 
 
@@ -34,7 +44,7 @@ def folder_of_nobody() -> Iterator[Path]:
 
 @as_root
 def test_normal_user_starts_servers_of_its_own(folder_of_nobody: Path) -> None:
-    with User.start(folder_of_nobody, uid=NOBODY) as user:
+    with User.run(_python_of_nobody(), folder_of_nobody, uid=NOBODY) as user:
         urls = user.urls()
         assert answers(urls["postgres"])
         server = found(folder_of_nobody).postgres
@@ -65,12 +75,30 @@ def test_data_of_another_user_stay_that_users(closed_folder: Path) -> None:
 
 
 @as_root
-def test_root_without_user_namespaces_runs_as_another_user(closed_folder: Path) -> None:
-    program = Path("/bin/true")
-    cluster = closed_folder / "cluster"
-    cluster.mkdir()
-    own(other_user(NOBODY, NOBODY), cluster)
-    assert choose_identity(program, closed_folder, cluster).owner == NOBODY
+@on_known_kernel
+def test_root_without_user_namespaces_runs_it_as_another_user(closed_folder: Path) -> None:
+    with _root_without("unshare", closed_folder) as user:
+        assert answers(user.urls()["postgres"])
+        server = found(closed_folder).postgres
+        assert server
+        assert _real_uid(server.server_pid) == NOBODY
+
+
+@as_root
+@on_known_kernel
+def test_data_made_in_a_user_namespace_serve_without_one(closed_folder: Path) -> None:
+    with attach(closed_folder, valkey=False) as services:
+        query(services.database_url, "create table kept as select 42 as answer")
+    wait_for_end(closed_folder)
+    with _root_without("unshare", closed_folder) as user:
+        assert query(user.urls()["postgres"], "select answer from kept") == [(42,)]
+
+
+@as_root
+@on_known_kernel
+def test_root_that_can_be_nobody_else_gets_a_clear_error(closed_folder: Path) -> None:
+    with _root_without("unshare setuid", closed_folder) as user:
+        assert "run agentflow as a normal user, or set AGENTFLOW_DATABASE_URL" in user.complaint()
 
 
 @as_root
@@ -88,6 +116,22 @@ def test_another_users_data_directory_is_a_clear_error(closed_folder: Path, fold
             status(folder_of_nobody)
 
 
+def _root_without(system_calls: str, data_dir: Path) -> User:
+    """A user to whom the kernel refuses these system calls, the way a container's runtime has it do."""
+    numbers = [_SYSTEM_CALLS[name] for name in system_calls.split()]
+    return User.run(sys.executable, data_dir, prepare=lambda: _refuse(numbers), valkey=False)
+
+
+def _refuse(numbers: list[int]) -> None:
+    load, jump_if_equal, answer, refused, allowed = 0x20, 0x15, 0x06, 0x00050001, 0x7FFF0000
+    checks = [struct.pack("HBBI", jump_if_equal, len(numbers) - place, 0, n) for place, n in enumerate(numbers)]
+    start, ends = struct.pack("HBBI", load, 0, 0, 0), [struct.pack("HBBI", answer, 0, 0, k) for k in (allowed, refused)]
+    program = ctypes.create_string_buffer(b"".join([start, *checks, *ends]))
+    header = struct.pack("HxxxxxxQ", len(numbers) + 3, ctypes.addressof(program))
+    if ctypes.CDLL(None).prctl(22, 2, ctypes.c_char_p(header), 0, 0) != 0:
+        raise OSError("the kernel takes no filter of system calls")
+
+
 class _as_nobody:  # noqa: N801 - reads as a verb
     """Turn this process's file access into a normal user's for a while."""
 
@@ -96,6 +140,23 @@ class _as_nobody:  # noqa: N801 - reads as a verb
 
     def __exit__(self, *_: object) -> None:
         os.seteuid(0)
+
+
+def _python_of_nobody() -> str:
+    """A Python that runs our packages for a user who gets neither into root's home nor into root's environments."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if Path(python).exists() and _runs_for_nobody(python):
+            return python
+    pytest.skip("no Python of this machine runs these packages for a normal user")
+
+
+def _runs_for_nobody(python: str) -> bool:
+    check, environment = [python, "-c", "import agentflow.local"], {**os.environ, **SAME_PACKAGES}
+    try:
+        done = subprocess.run(check, env=environment, user=NOBODY, group=NOBODY, extra_groups=[], check=False)
+    except PermissionError:
+        return False
+    return done.returncode == 0
 
 
 def _real_uid(pid: int) -> int:

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from agentflow.local import RunningServer, ServerFailed, attach, watchdog
-from tests.integration.local_users import ROOT, answers, found, is_alive, query, valkey, wait_for_end, wait_until
+from tests.integration.local_users import (
+    SAME_PACKAGES,
+    answers,
+    found,
+    is_alive,
+    query,
+    valkey,
+    wait_for_end,
+    wait_until,
+)
 
 
 def test_killed_supervisors_take_their_servers_along(tmp_path: Path) -> None:
@@ -32,6 +41,7 @@ def test_user_of_a_killed_supervisor_attaches_again_and_finds_its_data(tmp_path:
         client.set("kept", "yes")
         for server in (_postgres(tmp_path), _valkey(tmp_path)):
             os.kill(server.supervisor_pid, signal.SIGKILL)
+        wait_for_end(tmp_path)  # of the supervisors; their servers may still be dying
         with attach(tmp_path) as after:
             assert query(after.database_url, "select answer from kept") == [(42,)]
             with valkey(after.redis_url) as again:
@@ -133,7 +143,7 @@ def test_append_only_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> No
 def test_watchdog_ends_a_server_whose_supervisor_was_killed() -> None:
     with _sleeper() as pid:
         script = f"from agentflow.local import watchdog; watched = watchdog.watch({pid}, 9); print(flush=True); input()"
-        pipe, environment = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(ROOT)}
+        pipe, environment = subprocess.PIPE, {**os.environ, **SAME_PACKAGES}
         with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, env=environment) as supervisor:
             assert supervisor.stdout
             supervisor.stdout.readline()

@@ -108,3 +108,10 @@ select advance_hinted_at as hinted_at from {schema}.agent_runs where run_id = %(
 
 -- queue_of_step: read a step's own queue
 select queue from {schema}.agent_steps where run_id = %(run_id)s and step_index = %(step_index)s
+
+-- running_steps: list the claimed steps
+select run_id, step_index, attempt from {schema}.agent_steps where status = 'running'
+
+-- end_lease: end a step's lease now, for tests that need not wait
+update {schema}.agent_steps set lease_until = clock_timestamp() - interval '1 second'
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'

@@ -33,7 +33,7 @@ class Logbook:
             self._write_run(conversation, turn, messages[:end], start)
 
     def _write_run(self, conversation: Conversation, turn: Turn, messages: Sequence[Message], start: int) -> None:
-        acted = [place for place in range(start + 1, len(messages))]
+        acted = list(range(start + 1, len(messages)))
         failed = turn.ending is Ending.RECORDING_ENDED
         run_id = str(uuid.uuid4())
         self._insert(
@@ -62,16 +62,8 @@ class Logbook:
             self._insert_step(run_id, step_index, said["name"], arguments, said["content"])
             return
         self._insert_step(run_id, step_index, "model", {}, said)
-        head = self._keep(messages[:place])
-        self._insert(
-            tables.model_calls,
-            run_id=run_id,
-            step_index=step_index,
-            attempt=1,
-            model="",
-            prompt_head=head,
-            response=said,
-        )
+        values = {"run_id": run_id, "step_index": step_index, "attempt": 1, "model": ""}
+        self._insert(tables.model_calls, **values, prompt_head=self._keep(messages[:place]), response=said)
 
     def _insert_step(self, run_id: str, step_index: int, tool: str, given: Any, answer: Any) -> None:
         unused = {"args_hash": b"", "agent_version": "", "task_name": "", "queue": "", "effect": "read", "timeout_s": 1}
@@ -85,10 +77,12 @@ class Logbook:
             tool_output=answer,
             idempotency_key=f"{run_id}:{step_index}",
         )
-        self._insert(tables.attempts, **values, claim_token=str(uuid.uuid4()), worker_id=str(uuid.uuid4()))
+        self._insert(
+            tables.attempts, **values, claim_token=str(uuid.uuid4()), worker_id=str(uuid.uuid4()), worker_pid=1
+        )
 
     def _keep(self, prompt: Iterable[Message]) -> bytes:
-        bodies = [{"role": "tools", "tools": []}, *map(dict, prompt)]
+        bodies: list[dict[str, Any]] = [{"role": "tools", "tools": []}, *map(dict, prompt)]
         hashes = chain(bodies)
         for each, parent, body in zip(hashes, [None, *hashes], bodies, strict=False):
             if each not in self._known:

@@ -1,0 +1,132 @@
+"""Running agents in this process: the production executor and store, a real Postgres, no broker and no waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentflow.client import Client
+from agentflow.declare.declaration import Declaration
+from agentflow.declare.registry import Registry
+from agentflow.domain.errors import AgentflowError
+from agentflow.domain.hint import Hint
+from agentflow.domain.identity import Worker
+from agentflow.engine.advancing import advance_run
+from agentflow.engine.deadman import NoTimer
+from agentflow.engine.executor import Ending, execute_step
+from agentflow.engine.recovery import take_back
+from agentflow.engine.registration import Registration
+from agentflow.engine.runtime import Reached, Runtime
+from agentflow.llm.clients import client_for
+from agentflow.policy.recovery import Evidence
+from agentflow.settings import settings
+from agentflow.store import sweeps
+from agentflow.store.database import Database
+from agentflow.testing.crashes import SimulatedCrash, Witness
+from agentflow.testing.finished import FinishedRun
+from agentflow.testing.hints import CollectedHints
+
+_MOST_MOVES = 10_000
+
+
+class Harness:
+    """Runs agents step by step in this process."""
+
+    def __init__(self, database_url: str, *, schema: str = "agentflow") -> None:
+        self.database = Database(database_url, schema=schema, application="agentflow test")
+        self.hints = CollectedHints()
+        self.client = Client(database_url=database_url, hints=self.hints)
+
+    def run(
+        self,
+        agent: Declaration,
+        input: Any,
+        *,
+        model: Any = None,
+        crash_after: str | Sequence[str] = (),
+        crash_before: str | Sequence[str] = (),
+        **submission: Any,
+    ) -> FinishedRun:
+        """Run an agent until it has ended, or waits for a person.
+
+        `model` stands in for the agent's own. `crash_after` and `crash_before` name tools (or `model`) whose worker
+        dies at that point of their first attempt; another takes over as it would in production. What else is given
+        goes to `Client.submit`.
+        """
+        witness = Witness.crashing(after=_names(crash_after), before=_names(crash_before))
+        runtime = self.runtime(agent, model=model, reached=witness)
+        handle = self.client.submit(agent.name, input, **submission)
+        self.work(runtime)
+        return FinishedRun.read(self.client, handle.run_id, witness.calls)
+
+    def runtime(self, *agents: Declaration, model: Any = None, reached: Reached | None = None) -> Runtime:
+        """Return a worker's means for some agents, and register it."""
+        registry = Registry.of(agents)
+        worker = Worker.of_this_process()
+        Registration(worker.worker_id, "test", frozenset(registry.queues), registry).write(self.database)
+        overrides: Mapping[str, Any] = {} if model is None else {agent.name: model for agent in agents}
+        runtime = Runtime(
+            database=self.database,
+            registry=registry,
+            hints=self.hints,
+            worker=worker,
+            models=lambda name: client_for(name, base_url=settings().llm_base_url),
+            isolated=True,
+            timer=NoTimer(),
+            model_overrides=overrides,
+        )
+        if reached is not None:
+            runtime.reached = reached
+        return runtime
+
+    def work(self, runtime: Runtime) -> None:
+        """Move every run as far as it goes without a person."""
+        for _ in range(_MOST_MOVES):
+            hint = self.hints.take() or self._forgotten()
+            if hint is None and not self._take_back_lost():
+                return
+            if hint is not None:
+                self.obey(runtime, hint)
+        raise AgentflowError(f"the runs did not come to rest within {_MOST_MOVES} moves")
+
+    def obey(self, runtime: Runtime, hint: Hint) -> Ending | None:
+        """Do what one hint asks for; a simulated crash ends it where it stands."""
+        try:
+            if hint.step_index is not None:
+                return execute_step(runtime, hint.run_id, hint.step_index)
+            runtime.hints.publish(advance_run(runtime, hint.run_id).hints)
+        except SimulatedCrash:
+            return None
+        return None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+        self.database.close()
+
+    def _forgotten(self) -> Hint | None:
+        """Return the hint of something that is due and that no hint in this process tells of, as the sweeper would."""
+
+        due = self.database.atomically(lambda tx: sweeps.hintable(tx, grace_s=0, most=1))
+        if not due:
+            return None
+        return Hint(due[0].task_name, due[0].queue, due[0].run_id, due[0].step_index)
+
+    def _take_back_lost(self) -> bool:
+        """Take back what crashed: on the word of its parent where that is enough, else by ending its lease."""
+        open_steps = self.database.atomically(lambda tx: tx.rows("running_steps"))
+        taken = False
+        for row in open_steps:
+            where = (str(row["run_id"]), row["step_index"], row["attempt"])
+            for evidence in (Evidence.CHILD_DEAD, Evidence.LEASE_OVER):
+                if evidence is Evidence.LEASE_OVER:
+                    self.database.atomically(lambda tx, row=row: tx.run("end_lease", **row))  # type: ignore[misc]
+                self.database.atomically(lambda tx, e=evidence, w=where: take_back(tx, *w, e))  # type: ignore[misc]
+            taken = True
+        return taken
+
+
+def _names(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
+
+

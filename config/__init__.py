@@ -1,0 +1,1 @@
+"""How agentflow is run: Celery, worker pools, Flower."""

@@ -1,0 +1,33 @@
+"""Celery's settings. Each stands against a fact about Celery on Redis; `docs/architecture.md` names them."""
+
+from __future__ import annotations
+
+from agentflow.broker.celery_app import TRANSPORT_OPTIONS
+
+# A message is a hint: recovery comes from leases in Postgres, so a message is gone once a worker has it.
+task_acks_late = False
+task_reject_on_worker_lost = False
+task_ignore_result = True
+result_backend = None
+task_publish_retry = False
+worker_disable_prefetch = True
+worker_prefetch_multiplier = 1
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+task_serializer = "json"
+accept_content = ["json"]
+enable_utc = True
+
+# The worker waits for the broker as long as it takes; Celery's own limit of 100 tries would end it.
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_transport_options = TRANSPORT_OPTIONS
+broker_heartbeat = 0
+
+# A deploy: what runs may finish for this long, and the leases of the rest are given back by the sweeper.
+worker_soft_shutdown_timeout = 30.0
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+worker_send_task_events = True
+task_send_sent_event = False
+worker_proc_alive_timeout = 30.0

@@ -1,0 +1,21 @@
+"""The Celery application: `celery -A tasks.app worker`, or better `agentflow worker POOL`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from celery import Celery
+
+from agentflow import layout
+from agentflow.services import connected
+from agentflow.settings import settings
+
+_open = ExitStack()
+services = _open.enter_context(connected(settings()))
+
+app = Celery("agentflow", broker=services.redis_url)
+app.config_from_object(layout.module_name("config.celery"))
+app.conf.imports = [layout.module_name(f"tasks.{name}") for name in ("steps", "coordinator", "maintenance", "lifecycle")]
+app.conf.beat_schedule = {
+    "forget-workers": {"task": "maintenance.forget_workers", "schedule": 3600.0, "options": {"queue": "coordinator"}},
+}

@@ -1,0 +1,16 @@
+"""The coordinator's task: what moves a run without a step."""
+
+from __future__ import annotations
+
+from agentflow.domain.hint import ADVANCE_TASK
+from agentflow.engine.advancing import advance_run
+
+from .app import app
+from .process import runtime
+
+
+@app.task(name=ADVANCE_TASK, ignore_result=True)
+def advance(run_id: str) -> None:
+    """Decide what comes next in a run."""
+    mine = runtime()
+    mine.hints.publish(advance_run(mine, run_id).hints)

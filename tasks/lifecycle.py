@@ -1,0 +1,105 @@
+"""A worker's life: it registers, watches over itself and the others, and says when it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+import structlog
+from celery import signals
+from celery.concurrency.prefork import TaskPool
+
+from agentflow.engine.registration import Registration
+from agentflow.engine.sweeper import Sweeper
+from agentflow.engine.unknown_tasks import park_unknown
+from agentflow.engine.watch import Watch
+from agentflow.store.database import Database
+
+from . import process
+from .app import app
+
+log = structlog.get_logger("agentflow.worker")
+
+_PR_SET_PDEATHSIG = 1
+_watch: Watch | None = None
+
+
+@signals.worker_process_init.connect
+def start_child(**_: Any) -> None:
+    """In a pool's child: die with the parent, and hold nothing that the parent opened."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    process.isolate()
+
+
+@signals.worker_process_shutdown.connect
+def end_child(**_: Any) -> None:
+    """In a pool's child: close what its tools opened."""
+    process.runtime().resources.close()
+
+
+@signals.worker_ready.connect
+def start_watch(sender: Any, **_: Any) -> None:
+    """In the main process: register, and start to watch."""
+    global _watch
+    worker = sender.controller
+    database = process.database("agentflow watch", pool=1)
+    hints = process.hints()
+    registration = Registration(
+        worker_id=process.WORKER_ID,
+        pool=os.environ.get("AGENTFLOW_POOL", "default"),
+        queues=frozenset(app.amqp.queues.consume_from),
+        registry=process.registry(),
+    )
+    sweeper = Sweeper(database, hints, hints, process.WORKER_ID)
+    _watch = Watch(database, registration, sweeper, lambda: live_pids(worker.pool))
+    _watch.start()
+
+
+@signals.worker_shutting_down.connect
+def drain(**_: Any) -> None:
+    """In the main process: what runs may finish, nothing new is begun."""
+    if _watch is not None:
+        _watch.draining = True
+
+
+@signals.worker_shutdown.connect
+def stop_watch(**_: Any) -> None:
+    """In the main process: say that the worker ended by itself."""
+    if _watch is not None:
+        _watch.stop()
+
+
+@signals.task_unknown.connect
+def park(message: Any, name: str, **_: Any) -> None:
+    """In the main process: a step whose task is not known here is parked and told of, not dropped."""
+    body = message.decode()
+    kwargs = body[1] if isinstance(body, list | tuple) and len(body) > 1 else {}
+    run_id, step_index = kwargs.get("run_id"), kwargs.get("step_index")
+    if _watch is None or not isinstance(run_id, str) or not isinstance(step_index, int):
+        log.error("unknown_message", task=name)
+        return
+
+    def errand(database: Database) -> None:
+        park_unknown(database, run_id, step_index, name)
+
+    _watch.later(errand)
+
+
+def live_pids(pool: Any) -> list[int]:
+    """Return the processes that steps of this worker may be running in."""
+    if not isinstance(pool, TaskPool):
+        return [os.getpid()]
+    return [child.pid for child in list(pool._pool._pool) if child.pid is not None and not is_zombie(child.pid)]
+
+
+def is_zombie(pid: int) -> bool:
+    """True for a child that has died and that the pool has not collected yet; only Linux can tell."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return sys.platform == "linux"

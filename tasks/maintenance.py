@@ -1,0 +1,16 @@
+"""What beat asks for: each safe to run at any time, any number of times."""
+
+from __future__ import annotations
+
+from agentflow.store import workers
+
+from .app import app
+from .process import runtime
+
+_A_DAY_S = 86_400.0
+
+
+@app.task(name="maintenance.forget_workers", ignore_result=True)
+def forget_workers() -> None:
+    """Delete the registrations of workers that ended over a day ago."""
+    runtime().database.atomically(lambda tx: workers.forget(tx, _A_DAY_S))
