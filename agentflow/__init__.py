@@ -55,7 +55,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: F822 - the names are loaded by __getattr__
+__all__ = [
     "Agent",
     "AgentflowError",
     "Budget",

@@ -30,6 +30,4 @@ def connected(settings: Settings) -> Iterator[Services]:
     from agentflow.local import attach
 
     with attach(settings.data_dir, postgres=database_url is None, valkey=redis_url is None) as local:
-        yield Services(
-            database_url or postgres_url(local.database_url), redis_url or local.redis_url, embedded=True
-        )
+        yield Services(database_url or postgres_url(local.database_url), redis_url or local.redis_url, embedded=True)

@@ -26,7 +26,7 @@ class Pool:
 
 
 def read_pools(path: Path | None = None) -> Mapping[str, Pool]:
-    """Return the pools by name, from `path` or from the file that agentflow brings; raise ConfigError with the place."""
+    """Return the pools by name, from `path` or the file that agentflow brings; raise ConfigError with the place."""
     path = path or layout.path("config/pools.toml")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))["pools"]

@@ -1,4 +1,4 @@
-"""How a migration runs: on the connection that `agentflow.store.schema` hands over, inside one schema, one at a time."""
+"""How a migration runs: on the connection of `agentflow.store.schema`, inside one schema, one at a time."""
 
 from __future__ import annotations
 

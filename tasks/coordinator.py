@@ -6,11 +6,11 @@ from agentflow.domain.hint import ADVANCE_TASK
 from agentflow.engine.advancing import advance_run
 
 from .app import app
-from .process import runtime
+from .process import process
 
 
 @app.task(name=ADVANCE_TASK, ignore_result=True)
 def advance(run_id: str) -> None:
     """Decide what comes next in a run."""
-    mine = runtime()
-    mine.hints.publish(advance_run(mine, run_id).hints)
+    runtime = process.runtime
+    runtime.hints.publish(advance_run(runtime, run_id).hints)

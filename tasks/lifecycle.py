@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,13 +19,12 @@ from agentflow.engine.unknown_tasks import park_unknown
 from agentflow.engine.watch import Watch
 from agentflow.store.database import Database
 
-from . import process
 from .app import app
+from .process import process
 
 log = structlog.get_logger("agentflow.worker")
 
 _PR_SET_PDEATHSIG = 1
-_watch: Watch | None = None
 
 
 @signals.worker_process_init.connect
@@ -32,45 +32,44 @@ def start_child(**_: Any) -> None:
     """In a pool's child: die with the parent, and hold nothing that the parent opened."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    process.isolate()
+    process.isolated = True
 
 
 @signals.worker_process_shutdown.connect
 def end_child(**_: Any) -> None:
     """In a pool's child: close what its tools opened."""
-    process.runtime().resources.close()
+    process.runtime.resources.close()
 
 
 @signals.worker_ready.connect
 def start_watch(sender: Any, **_: Any) -> None:
     """In the main process: register, and start to watch."""
-    global _watch
     worker = sender.controller
     database = process.database("agentflow watch", pool=1)
     hints = process.hints()
     registration = Registration(
-        worker_id=process.WORKER_ID,
+        worker_id=process.worker_id,
         pool=os.environ.get("AGENTFLOW_POOL", "default"),
         queues=frozenset(app.amqp.queues.consume_from),
-        registry=process.registry(),
+        registry=process.registry,
     )
-    sweeper = Sweeper(database, hints, hints, process.WORKER_ID)
-    _watch = Watch(database, registration, sweeper, lambda: live_pids(worker.pool))
-    _watch.start()
+    sweeper = Sweeper(database, hints, hints, process.worker_id)
+    process.watch = Watch(database, registration, sweeper, lambda: live_pids(worker.pool))
+    process.watch.start()
 
 
 @signals.worker_shutting_down.connect
 def drain(**_: Any) -> None:
     """In the main process: what runs may finish, nothing new is begun."""
-    if _watch is not None:
-        _watch.draining = True
+    if process.watch is not None:
+        process.watch.draining = True
 
 
 @signals.worker_shutdown.connect
 def stop_watch(**_: Any) -> None:
     """In the main process: say that the worker ended by itself."""
-    if _watch is not None:
-        _watch.stop()
+    if process.watch is not None:
+        process.watch.stop()
 
 
 @signals.task_unknown.connect
@@ -79,27 +78,29 @@ def park(message: Any, name: str, **_: Any) -> None:
     body = message.decode()
     kwargs = body[1] if isinstance(body, list | tuple) and len(body) > 1 else {}
     run_id, step_index = kwargs.get("run_id"), kwargs.get("step_index")
-    if _watch is None or not isinstance(run_id, str) or not isinstance(step_index, int):
+    watch = process.watch
+    if watch is None or not isinstance(run_id, str) or not isinstance(step_index, int):
         log.error("unknown_message", task=name)
         return
 
     def errand(database: Database) -> None:
         park_unknown(database, run_id, step_index, name)
 
-    _watch.later(errand)
+    watch.later(errand)
 
 
 def live_pids(pool: Any) -> list[int]:
     """Return the processes that steps of this worker may be running in."""
     if not isinstance(pool, TaskPool):
         return [os.getpid()]
-    return [child.pid for child in list(pool._pool._pool) if child.pid is not None and not is_zombie(child.pid)]
+    children = list(pool._pool._pool)  # noqa: SLF001 - Celery shows its children nowhere else
+    return [child.pid for child in children if child.pid is not None and not is_zombie(child.pid)]
 
 
 def is_zombie(pid: int) -> bool:
     """True for a child that has died and that the pool has not collected yet; only Linux can tell."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return sys.platform == "linux"

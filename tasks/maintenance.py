@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentflow.store import workers
 
 from .app import app
-from .process import runtime
+from .process import process
 
 _A_DAY_S = 86_400.0
 
@@ -13,4 +13,4 @@ _A_DAY_S = 86_400.0
 @app.task(name="maintenance.forget_workers", ignore_result=True)
 def forget_workers() -> None:
     """Delete the registrations of workers that ended over a day ago."""
-    runtime().database.atomically(lambda tx: workers.forget(tx, _A_DAY_S))
+    process.runtime.database.atomically(lambda tx: workers.forget(tx, _A_DAY_S))

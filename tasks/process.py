@@ -4,65 +4,65 @@ from __future__ import annotations
 
 import os
 import uuid
-from functools import partial
+from functools import cached_property, partial
 
 from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.declare.registry import Registry, load
 from agentflow.domain.identity import Worker
 from agentflow.engine.runtime import Runtime
+from agentflow.engine.watch import Watch
 from agentflow.llm.clients import client_for
 from agentflow.settings import settings
 from agentflow.store.database import Database
 
 from .app import services
 
-# One per boot of the worker; its pool's children inherit it over the fork.
-WORKER_ID = str(uuid.uuid4())
 
-_registry: Registry | None = None
-_runtime: Runtime | None = None
-_runtime_pid = 0
-_isolated = False
+class Process:
+    """A worker's process: the main one, and over the fork each child of its pool.
 
+    `worker_id` is one per boot of the worker, so its children share it. `isolated` says that the process does one step
+    at a time and may be killed for it. `watch` runs in the main process alone.
+    """
 
-def registry() -> Registry:
-    """Return what this worker serves."""
-    global _registry
-    if _registry is None:
-        _registry = load(settings().agent_modules)
-    return _registry
+    def __init__(self) -> None:
+        self.worker_id = str(uuid.uuid4())
+        self.isolated = False
+        self.watch: Watch | None = None
+        self._runtime: Runtime | None = None
+        self._pid = 0
 
+    @cached_property
+    def registry(self) -> Registry:
+        """What this worker serves."""
+        return load(settings().agent_modules)
 
-def database(application: str, *, pool: int = 5) -> Database:
-    """Return a way to Postgres under a name that shows in its list of connections."""
-    return Database(services.database_url, schema=settings().db_schema, application=application, pool=pool)
+    @property
+    def runtime(self) -> Runtime:
+        """What this process works with, made at its first use."""
+        if self._runtime is None or self._pid != os.getpid():
+            self._runtime, self._pid = self._make_runtime(), os.getpid()
+        return self._runtime
 
+    def database(self, application: str, *, pool: int) -> Database:
+        """Return a way to Postgres under a name that shows in its list of connections."""
+        return Database(services.database_url, schema=settings().db_schema, application=application, pool=pool)
 
-def hints() -> BrokerHints:
-    """Return a way to the broker."""
-    return BrokerHints(broker_app(services.redis_url))
+    def hints(self) -> BrokerHints:
+        """Return a way to the broker."""
+        return BrokerHints(broker_app(services.redis_url))
 
-
-def isolate() -> None:
-    """Note that this process does one step at a time and may be killed for it."""
-    global _isolated
-    _isolated = True
-
-
-def runtime() -> Runtime:
-    """Return this process's runtime, made at its first use."""
-    global _runtime, _runtime_pid
-    if _runtime is None or _runtime_pid != os.getpid():
+    def _make_runtime(self) -> Runtime:
         configured = settings()
-        models = partial(client_for, base_url=configured.llm_base_url, prices=configured.price_table)
-        _runtime = Runtime(
-            database=database("agentflow step", pool=1 if _isolated else 16),
-            registry=registry(),
-            hints=hints(),
-            worker=Worker.of_this_process(WORKER_ID),
-            models=models,
-            isolated=_isolated,
+        return Runtime(
+            database=self.database("agentflow step", pool=1 if self.isolated else 16),
+            registry=self.registry,
+            hints=self.hints(),
+            worker=Worker.of_this_process(self.worker_id),
+            models=partial(client_for, base_url=configured.llm_base_url, prices=configured.price_table),
+            isolated=self.isolated,
         )
-        _runtime_pid = os.getpid()
-    return _runtime
+
+
+process = Process()

@@ -13,17 +13,17 @@ from agentflow.engine.executor import Ending, Fenced, execute_step
 from agentflow.engine.planning import MODEL_TASK
 
 from .app import app
-from .process import registry, runtime
+from .process import process
 
 _DUPLICATES = {ClaimAnswer.DUPLICATE, ClaimAnswer.RUN_STOPPED}
 _PARKED = {ClaimAnswer.NOT_DUE, ClaimAnswer.KEY_IN_FLIGHT, ClaimAnswer.UNSERVED}
 
 
-class StepFailed(Exception):  # noqa: N818 - Flower shows the name, and it reads as a state
+class StepFailed(Exception):
     """The step failed; the kind of the failure is all that is said here, since Flower shows it to everyone."""
 
 
-class Parked(Exception):  # noqa: N818
+class Parked(Exception):
     """The step waits in Postgres; the reason is machine-readable."""
 
 
@@ -37,7 +37,7 @@ class StepTask(Task):
 
     def run(self, run_id: str, step_index: int) -> None:
         """Take one step its whole way."""
-        _tell(execute_step(runtime(), run_id, step_index))
+        _tell(execute_step(process.runtime, run_id, step_index))
 
 
 def _tell(ending: Ending) -> None:
@@ -64,7 +64,7 @@ def _retry(answer: ClaimAnswer) -> NoReturn:
 
 
 def _register() -> None:
-    names = {MODEL_TASK, *(tool.task_name for tool in registry().tools.values())}
+    names = {MODEL_TASK, *(tool.task_name for tool in process.registry.tools.values())}
     for name in sorted(names):
         attributes: dict[str, Any] = {"name": name, "__module__": __name__}
         app.register_task(type("StepTask", (StepTask,), attributes)())

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from celery import Celery
 from kombu.connection import Connection
-from kombu.messaging import Producer
 from kombu.exceptions import OperationalError
+from kombu.messaging import Producer
 from redis.exceptions import RedisError
 
 from agentflow.broker.celery_app import TRANSPORT_OPTIONS

@@ -44,10 +44,10 @@ class Client:
 
     def __init__(
         self,
+        settings: Settings | None = None,
         *,
         database_url: str | None = None,
         redis_url: str | None = None,
-        settings: Settings | None = None,
         hints: HintPublisher | None = None,
     ) -> None:
         self._settings = settings or settings_of_this_process()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class InTransaction(Protocol):
-    """A transaction of the caller's. Where it tells of its commit, the run is hinted then; else the sweeper finds it."""
+    """A transaction of the caller's. Where it tells of its commit, the run is hinted; else the sweeper finds it."""
 
     tells_of_commit: bool
 
@@ -96,7 +96,9 @@ class _PsycopgTransaction:
         self._connection = connection
         self._database = database
         if connection.autocommit:
-            raise SubmissionRefused("the psycopg2 connection is in autocommit mode; open a transaction, or leave it out")
+            raise SubmissionRefused(
+                "the psycopg2 connection is in autocommit mode; open a transaction, or leave it out"
+            )
 
     def run_statement(self, name: str, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         from psycopg2.extras import RealDictCursor

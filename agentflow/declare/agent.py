@@ -65,7 +65,9 @@ class Agent(Declaration):
             self._result: TypeAdapter[Any] | None = None if result is str else TypeAdapter(result)
             self.result_schema = self._result.json_schema() if self._result else None
         except Exception as error:
-            raise DeclarationError(f"{self.place}: result={result!r} of {name!r} has no JSON schema: {error}") from error
+            raise DeclarationError(
+                f"{self.place}: result={result!r} of {name!r} has no JSON schema: {error}"
+            ) from error
         self._rules = AgentRules(
             first_message=self.first_message,
             ends_run=frozenset(tool.name for tool in self.tools.values() if tool.ends_run),

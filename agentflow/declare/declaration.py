@@ -36,7 +36,9 @@ class Declaration(ABC):
     def __init__(self, name: str, *, tools: Sequence[Tool[Any, Any]], input: Any, budget: Budget, queue: str) -> None:
         self.name = name
         self.place = _caller()
-        self.tools = {tool.name: tool for tool in _checked_tools(tools, f"{self.place}: {type(self).__name__} {name!r}")}
+        self.tools = {
+            tool.name: tool for tool in _checked_tools(tools, f"{self.place}: {type(self).__name__} {name!r}")
+        }
         self.input = input
         self.budget = budget
         self.queue = queue
@@ -48,7 +50,9 @@ class Declaration(ABC):
             self._adapter: TypeAdapter[Any] | None = TypeAdapter(input) if input is not None else None
             self.input_schema = self._adapter.json_schema() if self._adapter else {}
         except Exception as error:
-            raise DeclarationError(f"{self.place}: the input {input!r} of {name!r} has no JSON schema: {error}") from error
+            raise DeclarationError(
+                f"{self.place}: the input {input!r} of {name!r} has no JSON schema: {error}"
+            ) from error
 
     @abstractmethod
     def decide(self, run: Run, history: Sequence[Step]) -> Decision:
@@ -117,12 +121,14 @@ def input_as_json(value: Any) -> Any:
 def _checked_tools(tools: Sequence[Any], where: str) -> Sequence[Tool[Any, Any]]:
     for each in tools:
         if not isinstance(each, Tool):
-            raise DeclarationError(f"{where}: {getattr(each, '__name__', each)!r} is no tool; decorate it with @tool(...)")
+            raise DeclarationError(
+                f"{where}: {getattr(each, '__name__', each)!r} is no tool; decorate it with @tool(...)"
+            )
     return tools
 
 
 def _caller() -> str:
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's place, at no cost of a whole stack
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("agentflow.declare"):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -35,7 +35,7 @@ class Registry:
                 known = tools.setdefault(tool.name, tool)
                 if known is not tool:
                     raise DeclarationError(
-                        f"{tool.place}: the tool {tool.name!r} is declared at {known.place} too; rename one with name=..."
+                        f"{tool.place}: the tool {tool.name!r} is declared at {known.place} too; rename one by name=..."
                     )
                 tool.check_complete()
         return cls(agents, tools)

@@ -18,7 +18,9 @@ class Resource(Generic[T]):
 
     def __init__(self, opener: Callable[[], Iterator[T]]) -> None:
         if not inspect.isgeneratorfunction(opener):
-            raise DeclarationError(f"@resource {opener.__qualname__!r} must yield its value once, like a context manager")
+            raise DeclarationError(
+                f"@resource {opener.__qualname__!r} must yield its value once, like a context manager"
+            )
         self.name = opener.__qualname__
         self.open = contextmanager(opener)
         self.__doc__ = opener.__doc__

@@ -69,7 +69,9 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
             context_name = parameter.name
             continue
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
-            raise DeclarationError(f"{place}: {name!r} takes {parameter}; name every parameter, so that it has a schema")
+            raise DeclarationError(
+                f"{place}: {name!r} takes {parameter}; name every parameter, so that it has a schema"
+            )
         if parameter.name not in hints:
             raise DeclarationError(f"{place}: parameter {parameter.name!r} of {name!r} has no type; annotate it")
         default = ... if parameter.default is parameter.empty else parameter.default

@@ -57,6 +57,7 @@ class Tool(Generic[P, R]):
         self._check()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the plain function."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -1,23 +1,23 @@
 """Every error agentflow raises, in one tree.
 
-    AgentflowError
-    ├── ConfigError                 settings, services, schema: what an operator mends
-    │   ├── DatabaseUnavailable
-    │   └── SchemaOutdated
-    ├── DeclarationError            a tool or an agent that can't work as it is declared
-    ├── SubmissionRefused           what a client sent is refused, nothing was written
-    │   ├── UnknownAgent
-    │   ├── InvalidInput
-    │   ├── InputTooLarge
-    │   └── IdempotencyConflict
-    ├── RunNotFound
-    ├── RunFailed                   the run that was waited for did not end `done`
-    ├── WaitTimeout
-    ├── PayloadRefused              a value that Postgres could not give back
-    ├── IllegalTransition
-    ├── ModelError                  a model's provider could not answer
-    │   └── RecordingDeviated       a recorded model was asked what was never recorded
-    └── ToolError                   raised by tools: its message is the tool's message
+AgentflowError
+├── ConfigError                 settings, services, schema: what an operator mends
+│   ├── DatabaseUnavailable
+│   └── SchemaOutdated
+├── DeclarationError            a tool or an agent that can't work as it is declared
+├── SubmissionRefused           what a client sent is refused, nothing was written
+│   ├── UnknownAgent
+│   ├── InvalidInput
+│   ├── InputTooLarge
+│   └── IdempotencyConflict
+├── RunNotFound
+├── RunFailed                   the run that was waited for did not end `done`
+├── WaitTimeout
+├── PayloadRefused              a value that Postgres could not give back
+├── IllegalTransition
+├── ModelError                  a model's provider could not answer
+│   └── RecordingDeviated       a recorded model was asked what was never recorded
+└── ToolError                   raised by tools: its message is the tool's message
 """
 
 from __future__ import annotations

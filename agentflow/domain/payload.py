@@ -62,21 +62,15 @@ def digest(value: Any) -> bytes:
 
 
 def _clean(value: Any, place: str, depth: int, flags: set[str]) -> Any:
-    if depth > MAX_DEPTH:
-        raise PayloadRefused(f"{place[:80]}...: nested deeper than {MAX_DEPTH} levels; flatten the value")
     match value:
         case None | bool():
             return value
         case str():
             return _clean_text(value, flags)
-        case int():
-            if abs(value) >= _INTEGER_BOUND:
-                raise PayloadRefused(f"{place}: an integer of over {MAX_INTEGER_DIGITS} digits; send it as a string")
-            return int(value)
-        case float():
-            if not math.isfinite(value):
-                raise PayloadRefused(f"{place}: {value!r} is not JSON; send null or a string")
-            return float(value)
+        case int() | float():
+            return _clean_number(value, place)
+        case _ if depth >= MAX_DEPTH:
+            raise PayloadRefused(f"{place[:80]}...: nested deeper than {MAX_DEPTH} levels; flatten the value")
         case Mapping():
             return {
                 _clean_key(key, place, flags): _clean(item, f"{place}.{key}", depth + 1, flags)
@@ -86,6 +80,16 @@ def _clean(value: Any, place: str, depth: int, flags: set[str]) -> Any:
             return [_clean(item, f"{place}[{index}]", depth + 1, flags) for index, item in enumerate(value)]
         case _:
             raise PayloadRefused(f"{place}: a {type(value).__name__} is not JSON")
+
+
+def _clean_number(value: float, place: str) -> float:
+    if isinstance(value, int):
+        if abs(value) >= _INTEGER_BOUND:
+            raise PayloadRefused(f"{place}: an integer of over {MAX_INTEGER_DIGITS} digits; send it as a string")
+        return int(value)
+    if not math.isfinite(value):
+        raise PayloadRefused(f"{place}: {value!r} is not JSON; send null or a string")
+    return float(value)
 
 
 def _clean_key(key: Any, place: str, flags: set[str]) -> str:

@@ -69,7 +69,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as a decision sees it. `version` counts what was recorded: a decision made on an older one is not written."""
+    """A run as a decision sees it. `version` counts what was recorded: a decision on an older one is not written."""
 
     run_id: str
     tenant: str

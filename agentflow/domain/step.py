@@ -59,7 +59,7 @@ RESERVED_TOOL_NAMES = frozenset({MODEL, "approval", "verify", "compensate", "que
 
 @dataclass(frozen=True, slots=True)
 class NewStep:
-    """A step that a decision asks for. `parent_index` and `call_index` say which call of which model answer it serves."""
+    """A step that a decision asks for. `parent_index`, `call_index`: which call of which model answer it serves."""
 
     tool_name: str
     input: Mapping[str, Any]

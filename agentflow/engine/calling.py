@@ -32,13 +32,13 @@ def call_tool(
         result = payload.sanitise(tool.run(context, claim.step.input))
         scratchpad = payload.sanitise(context.scratchpad.changes)
     except ToolError as error:
-        return Failed("tool_error", str(error), happened=_happened(claim.step.effect, error.happened))
+        return Failed("tool_error", str(error), happened=_happened(claim.step.effect, said=error.happened))
     except PayloadRefused as error:
         happened = None if claim.step.effect is not Effect.READ else False
         return Failed("bad_output", f"the result of {tool.name!r} cannot be kept: {error}", happened)
     except Exception as error:
         context.logger.exception("tool_raised", tool=tool.name)
-        return Failed("bug", f"{type(error).__name__}: {error}", happened=_happened(claim.step.effect, None))
+        return Failed("bug", f"{type(error).__name__}: {error}", happened=_happened(claim.step.effect, said=None))
     flags = sorted({*result.flags, *scratchpad.flags})
     return Completed(result.value, scratchpad=scratchpad.value, outbox=context.outbox.messages, flags=flags)
 
@@ -66,6 +66,6 @@ def _deadline(claim: Claim) -> datetime:
     return min(end, claim.run.deadline_at or datetime.max.replace(tzinfo=UTC))
 
 
-def _happened(effect: Effect, said: bool | None) -> bool | None:
+def _happened(effect: Effect, *, said: bool | None) -> bool | None:
     # A read changes nothing, and a transactional tool's writes are rolled back with its failure.
     return False if effect in {Effect.READ, Effect.TRANSACTIONAL} else said

@@ -65,7 +65,7 @@ def claim_step(runtime: Runtime, run_id: str, step_index: int, token: str) -> Cl
 
 def _claim(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token: str) -> Claim:
     row = steps.claim(
-        tx, step, runtime.worker, token, step.timeout_s + RECORD_MARGIN_S, is_tool_call=step.tool_name != MODEL
+        tx, step, runtime.worker, token, lease_s=step.timeout_s + RECORD_MARGIN_S, is_tool_call=step.tool_name != MODEL
     )
     if run.status is not RunStatus.RUNNING:
         settle_standing(tx, run, "claimed", step.step_index)
@@ -81,7 +81,7 @@ def _claimed_before(tx: Transaction, run: Run, step: LockedStep, token: str) -> 
 
 
 def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
-    """Return why this process may not take a step: it lacks the code, or can't be killed where a late call does harm."""
+    """Return why this process may not take a step: it lacks the code, or can't be killed where a late call harms."""
     declaration = runtime.registry.agents.get(run.agent)
     if declaration is None:
         return f"a worker of queue {step.queue!r} does not know the agent {run.agent!r}"

@@ -112,7 +112,9 @@ def _do_inside_record(runtime: Runtime, claim: Claim, tool: Tool[Any, Any]) -> R
 
     runtime.reached("before_record", claim)
     recorded = record_by_doing(runtime, claim, call)
-    return recorded or Fenced(Failed("lease_lost", "the attempt was not ours any more; nothing was done", False))
+    return recorded or Fenced(
+        Failed("lease_lost", "the attempt was not ours any more; nothing was done", happened=False)
+    )
 
 
 def _earlier(runtime: Runtime, claim: Claim) -> Sequence[Sequence[Step]]:

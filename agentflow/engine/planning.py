@@ -26,7 +26,12 @@ def _plan(declaration: Declaration, run: Run, step: NewStep, step_index: int) ->
     if step.tool_name == MODEL:
         if not isinstance(declaration, Agent):
             raise AgentflowError(f"{declaration.name!r} asks for a model call; only an Agent has a model")
-        task_name, queue, effect, timeout_s = MODEL_TASK, declaration.model_queue, Effect.READ, declaration.model_timeout_s
+        task_name, queue, effect, timeout_s = (
+            MODEL_TASK,
+            declaration.model_queue,
+            Effect.READ,
+            declaration.model_timeout_s,
+        )
         business_key = None
     else:
         tool = declaration.tools[step.tool_name]

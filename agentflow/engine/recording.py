@@ -127,6 +127,7 @@ def _spent(outcome: AttemptOutcome) -> tuple[int, Decimal]:
 
 
 def error_of(outcome: AttemptOutcome) -> Mapping[str, Any] | None:
+    """Return what is stored of a failure: kind, message, happened, and what else is known."""
     match outcome:
         case Completed():
             return None

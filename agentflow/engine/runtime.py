@@ -28,7 +28,7 @@ class Reached(Protocol):
         ...
 
 
-def go_on(point: str, claim: Claim | None = None, outcome: AttemptOutcome | None = None) -> None:  # noqa: ARG001
+def go_on(point: str, claim: Claim | None = None, outcome: AttemptOutcome | None = None) -> None:
     """Let every point of the way pass."""
 
 

@@ -85,8 +85,8 @@ class Sweeper:
         due = self._database.atomically(lambda tx: sweeps.hintable(tx, grace_s=GRACE_S, most=_MOST))
         if not due:
             return
-        quarantine = self._has_quarantine() if any(each.quarantined for each in due) else False
-        hints = [(each, _hint_of(each, quarantine)) for each in due]
+        has_quarantine = any(each.quarantined for each in due) and self._has_quarantine()
+        hints = [(each, _hint_of(each, has_quarantine=has_quarantine)) for each in due]
         try:
             lost_before = {queue: self._lost_before(queue) for queue in {hint.queue for _, hint in hints}}
         except OSError as error:
@@ -118,6 +118,6 @@ def _is_lost(each: Hintable, lost_before: datetime | _Unknown | None) -> bool:
     return lost_before is not _Unknown.AGE and each.hinted_at < lost_before
 
 
-def _hint_of(each: Hintable, quarantine: bool) -> Hint:
-    queue = QUARANTINE_QUEUE if each.quarantined and quarantine else each.queue
+def _hint_of(each: Hintable, *, has_quarantine: bool) -> Hint:
+    queue = QUARANTINE_QUEUE if each.quarantined and has_quarantine else each.queue
     return Hint(each.task_name, queue, each.run_id, each.step_index)

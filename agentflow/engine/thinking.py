@@ -58,7 +58,9 @@ def classify_response(agent: Agent, request: ModelRequest, response: ModelRespon
     if response.finish_reason == "content_filter":
         return Failed("refused", "the model refused to answer", happened=False, model_call=call_log)
     if response.finish_reason == "length":
-        return Failed("malformed", "the model's answer was cut off at its length limit", False, model_call=call_log)
+        return Failed(
+            "malformed", "the model's answer was cut off at its length limit", happened=False, model_call=call_log
+        )
     calls: list[ToolCall] = answer.value.get("tool_calls", [])
     if not calls and response.content is None:
         return Failed("malformed", "the model gave neither text nor a tool call", happened=False, model_call=call_log)
@@ -84,7 +86,8 @@ def read_arguments(agent: Agent, call: ToolCall) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the arguments are no JSON: {error}") from error
     if not isinstance(arguments, dict):
-        raise ValueError(f"the arguments must be a JSON object, not {type(arguments).__name__}")
+        kind = type(arguments).__name__
+        raise ValueError(f"the arguments must be a JSON object, not {kind}")  # noqa: TRY004 - the model's error, not ours
     try:
         clean: Mapping[str, Any] = payload.sanitise(arguments).value
     except PayloadRefused as error:

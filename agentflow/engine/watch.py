@@ -82,5 +82,5 @@ class Watch:
     def _quietly(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever fails, the next tick must come
             log.warning("watch_failed", error=f"{type(error).__name__}: {error}".split("\n")[0], dead_after_s=DEAD_S)

@@ -34,7 +34,7 @@ def decide_pipeline(run: Run, history: Sequence[Step], stages: Sequence[Stage]) 
 
 
 def feed(stage: Stage, run_input: Any, history: Sequence[Step]) -> Mapping[str, Any]:
-    """Return a stage's arguments: by name from earlier outputs, then from the input; a required one left takes the rest.
+    """Return a stage's arguments: by name from earlier outputs, then the input; a required one left takes the rest.
 
     What takes the rest gets the output of the tool before, or in the first stage the whole input.
     """

@@ -14,11 +14,19 @@ class OpenStep(Protocol):
     """What is known of a step that is not final."""
 
     @property
-    def status(self) -> StepStatus: ...
+    def status(self) -> StepStatus:
+        """Where the step stands."""
+        ...
+
     @property
-    def is_parked(self) -> bool: ...
+    def is_parked(self) -> bool:
+        """True while it waits for a time that has not come."""
+        ...
+
     @property
-    def waiting_reason(self) -> str | None: ...
+    def waiting_reason(self) -> str | None:
+        """What it waits for, machine-readable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """This process's engine. A pool that came over by a fork is left alone: its sockets are the parent's."""
+        """The engine of this process. A pool that came over by a fork is left alone: its sockets are the parent's."""
         if self._engine is None or self._pid != os.getpid():
             with self._lock:
                 if self._engine is None or self._pid != os.getpid():

@@ -14,7 +14,12 @@ from agentflow.store.database import Transaction
 
 
 def end_attempt(
-    tx: Transaction, step: LockedStep, status: str, *, error: Mapping[str, Any] | None = None, latency_ms: float | None = None
+    tx: Transaction,
+    step: LockedStep,
+    status: str,
+    *,
+    error: Mapping[str, Any] | None = None,
+    latency_ms: float | None = None,
 ) -> None:
     """Write how the step's present attempt ended."""
     tx.run(

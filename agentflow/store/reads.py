@@ -11,7 +11,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from agentflow.store.database import Database, Row
-from agentflow.store.tables import agent_runs, agent_steps, agents, alerts, attempts, metadata, model_calls, outbox, transitions
+from agentflow.store.tables import (
+    agent_runs,
+    agent_steps,
+    agents,
+    alerts,
+    attempts,
+    metadata,
+    model_calls,
+    outbox,
+    transitions,
+)
 
 __all__ = ["RunRecord", "StepRecord", "metadata"]
 
@@ -190,7 +200,10 @@ class Reads:
             .where(agent_steps.c.run_id == run_id, self._mine(agent_steps))
             .order_by(agent_steps.c.step_index)
         )
-        return [StepRecord(**{**calls.get(row["step_index"], {}), **row}, tries=tries.get(row["step_index"], [])) for row in rows]
+        return [
+            StepRecord(**{**calls.get(row["step_index"], {}), **row}, tries=tries.get(row["step_index"], []))
+            for row in rows
+        ]
 
     def transitions(self, run_id: str) -> list[Row]:
         """Return a run's changes of status, oldest first: old, new, reason, step_index, at."""

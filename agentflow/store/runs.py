@@ -56,7 +56,13 @@ def earlier_history(tx: Transaction, run: Run) -> Sequence[Sequence[Step]]:
 
 
 def set_status(
-    tx: Transaction, run: Run, status: RunStatus, reason: str, *, step_index: int | None = None, waiting: str | None = None
+    tx: Transaction,
+    run: Run,
+    status: RunStatus,
+    reason: str,
+    *,
+    step_index: int | None = None,
+    waiting: str | None = None,
 ) -> None:
     """Move a locked run to an open status and log it; raise IllegalTransition where no rule allows that."""
     if status is run.status and waiting == run.waiting_reason:

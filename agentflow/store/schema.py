@@ -46,7 +46,9 @@ def check(url: str, schema: str) -> str:
         return current
     known = {script.revision for script in ScriptDirectory.from_config(_config(None, schema)).walk_revisions()}
     if current not in known:
-        raise SchemaOutdated(f"the schema is at {current!r}, which this agentflow does not know: install a newer agentflow")
+        raise SchemaOutdated(
+            f"the schema is at {current!r}, which this agentflow does not know: install a newer agentflow"
+        )
     raise SchemaOutdated(f"the schema is at {current!r}, behind {head()!r}: run `agentflow db upgrade`")
 
 

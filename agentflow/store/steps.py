@@ -63,7 +63,7 @@ def open_steps(tx: Transaction, run_id: str) -> Sequence[OpenStep]:
     return [_open_step_of(row) for row in tx.rows("open_steps", run_id=run_id)]
 
 
-def claim(tx: Transaction, step: LockedStep, worker: Worker, token: str, lease_s: float, is_tool_call: bool) -> Row:
+def claim(tx: Transaction, step: LockedStep, worker: Worker, token: str, *, lease_s: float, is_tool_call: bool) -> Row:
     """Hand a locked, pending step to one attempt; return attempt, claimed_at, lease_until, deadline_at."""
     _check(step, StepStatus.RUNNING)
     row = tx.row(

@@ -64,9 +64,7 @@ def submit(run_statement: RunStatement, submission: Submission) -> Submitted:
     )
     if inserted:
         return Submitted(submission.run_id, created=True)
-    found = run_statement(
-        "run_by_key", {"tenant": submission.tenant, "idempotency_key": submission.idempotency_key}
-    )
+    found = run_statement("run_by_key", {"tenant": submission.tenant, "idempotency_key": submission.idempotency_key})
     if not found or bytes(found[0]["input_hash"]) != input_hash:
         key = submission.idempotency_key
         raise IdempotencyConflict(f"the idempotency key {key!r} was used with another agent or input; use a new key")

@@ -41,7 +41,7 @@ def take_turn(tx: Transaction, name: str, holder: str, hold_s: float) -> bool:
 def hintable(tx: Transaction, *, grace_s: float, most: int) -> Sequence[Hintable]:
     """Return the steps and runs that are due and that no recent hint tells of, the longest forgotten first."""
     due = [
-        Hintable(ADVANCE_TASK, row["queue"], str(row["run_id"]), None, False, row["hinted_at"])
+        Hintable(ADVANCE_TASK, row["queue"], str(row["run_id"]), None, quarantined=False, hinted_at=row["hinted_at"])
         for row in tx.rows("hintable_runs", grace_s=grace_s, most=most)
     ]
     due += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from agentflow.client import Client
@@ -21,7 +22,7 @@ from agentflow.llm.clients import client_for
 from agentflow.policy.recovery import Evidence
 from agentflow.settings import settings
 from agentflow.store import sweeps
-from agentflow.store.database import Database
+from agentflow.store.database import Database, Row, Transaction
 from agentflow.testing.crashes import SimulatedCrash, Witness
 from agentflow.testing.finished import FinishedRun
 from agentflow.testing.hints import CollectedHints
@@ -106,7 +107,6 @@ class Harness:
 
     def _forgotten(self) -> Hint | None:
         """Return the hint of something that is due and that no hint in this process tells of, as the sweeper would."""
-
         due = self.database.atomically(lambda tx: sweeps.hintable(tx, grace_s=0, most=1))
         if not due:
             return None
@@ -114,19 +114,17 @@ class Harness:
 
     def _take_back_lost(self) -> bool:
         """Take back what crashed: on the word of its parent where that is enough, else by ending its lease."""
-        open_steps = self.database.atomically(lambda tx: tx.rows("running_steps"))
-        taken = False
-        for row in open_steps:
-            where = (str(row["run_id"]), row["step_index"], row["attempt"])
-            for evidence in (Evidence.CHILD_DEAD, Evidence.LEASE_OVER):
-                if evidence is Evidence.LEASE_OVER:
-                    self.database.atomically(lambda tx, row=row: tx.run("end_lease", **row))  # type: ignore[misc]
-                self.database.atomically(lambda tx, e=evidence, w=where: take_back(tx, *w, e))  # type: ignore[misc]
-            taken = True
-        return taken
+        lost = self.database.atomically(lambda tx: tx.rows("running_steps"))
+        for row in lost:
+            self.database.atomically(partial(_end, row=row, evidence=Evidence.CHILD_DEAD))
+            self.database.atomically(lambda tx, row=row: tx.run("end_lease", **row))  # type: ignore[misc]
+            self.database.atomically(partial(_end, row=row, evidence=Evidence.LEASE_OVER))
+        return bool(lost)
+
+
+def _end(tx: Transaction, *, row: Row, evidence: Evidence) -> None:
+    take_back(tx, str(row["run_id"]), row["step_index"], row["attempt"], evidence)
 
 
 def _names(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
-
-

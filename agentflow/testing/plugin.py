@@ -30,9 +30,9 @@ def agentflow_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Da
         return
     from agentflow.local import attach
 
-    with attach(tmp_path_factory.mktemp("agentflow"), valkey=False) as services:
-        with Databases.on(services.database_url) as databases:
-            yield databases
+    folder = tmp_path_factory.mktemp("agentflow")
+    with attach(folder, valkey=False) as services, Databases.on(services.database_url) as databases:
+        yield databases
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What an operator sees of agentflow: logs, and what follows in metrics, traces and alerts."""

@@ -1,0 +1,81 @@
+"""Owns the customers of the demo: what each wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from examples.refunds.agent import Ticket
+
+SLOW_ORDER = "4417"
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer. `trouble` says what is hard about the e-mail; the ticket is submitted `times` times."""
+
+    name: str
+    order_id: str | None
+    email: str
+    trouble: str
+    times: int = 1
+
+    @property
+    def address(self) -> str:
+        """Where the customer reads the answer."""
+        return f"{self.name.lower()}@example.com"
+
+    @property
+    def ticket(self) -> Ticket:
+        """What the help desk hands over."""
+        return Ticket(sender=self.address, customer_email=self.email, order_id=self.order_id)
+
+    @property
+    def ticket_key(self) -> str:
+        """The help desk's own number for the ticket: the same ticket submitted again is the same run."""
+        return f"ticket-{self.name.lower()}"
+
+
+def long_thread(replies: int = 700) -> str:
+    """Return a customer's request on top of everything that was ever said about it, about 40,000 tokens."""
+    quoted = [
+        f"> On day {day}, the {who} wrote:\n"
+        f"> > Thank you for your message number {day}. Please unplug the machine for {day} minutes, descale it, and\n"
+        f"> > write to us again if it still drips. Your reference is {day:05d}. We value your patience.\n>"
+        for day in range(replies, 0, -1)
+        for who in ["support" if day % 2 else "customer"]
+    ]
+    return "\n".join(["It still drips. I give up: please refund order 4440, as you offered below.", "", *quoted])
+
+
+CUSTOMERS = (
+    Customer(
+        "Ada",
+        "4417",
+        "Hello,\n\nthe kettle of order 4417 came with a cracked lid. I would like my money back, please.\n\nAda",
+        "the worker dies in the middle",
+    ),
+    Customer(
+        "Bruno",
+        "4431",
+        "THIRD TIME I WRITE!!! The lamp (4431) is BROKEN. Refund it NOW or you hear from my lawyer!!!",
+        "angry",
+    ),
+    Customer(
+        "Chen",
+        "4402",
+        "Hi, I found the toaster of order 4402 in the cellar, never used. Can I still return it?",
+        "seven months late",
+    ),
+    Customer("Dana", None, "😡📦💔😭🙏💸", "emoji alone"),
+    Customer("Emil", None, long_thread(), "40,000 tokens of thread"),
+    Customer("Fatou", "9999", "Bonjour, remboursez ma commande 9999 s'il vous plaît. Merci, Fatou", "no such order"),
+    Customer("Greta", "4455", "The tent of 4455 leaks. We would like our money back. Greta", "her partner writes too"),
+    Customer("Hugo", "4455", "Our tent leaks, order 4455! Please refund it. Hugo", "the same order as Greta"),
+    Customer(
+        "Ines",
+        "4460",
+        "Please refund the headphones, order 4460. The left side is silent.",
+        "submitted twice by the help desk",
+        times=2,
+    ),
+)

@@ -1,0 +1,27 @@
+"""Owns the shop's command line: `python -m examples.refunds.shop --log F.jsonl`, which prints its URL."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from examples.refunds.shop.ledger import Ledger
+from examples.refunds.shop.service import Shop
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(prog="python -m examples.refunds.shop", description="A small shop.")
+    parser.add_argument("--log", type=Path, required=True, metavar="F.jsonl", help="what was asked for and paid")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--slow-order", default="", help="the order whose refund is paid at once and answered late")
+    parser.add_argument("--slow-s", type=float, default=5.0, help="how late")
+    chosen = parser.parse_args()
+    slow = {chosen.slow_order: chosen.slow_s} if chosen.slow_order else {}
+    shop = Shop(Ledger(chosen.log), port=chosen.port, slow_s=slow)
+    print(shop.url, flush=True)
+    shop.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
