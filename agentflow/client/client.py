@@ -194,7 +194,7 @@ class Client:
             return submit(statement, submission)
 
         submitted = self.database.atomically(lambda tx: body(lambda name, values: tx.rows(name, **values)))
-        if submission.hinted and (submitted.created or submitted.run_id == submission.run_id):
+        if submission.hinted and submitted.created:
             self._publish(hint)
         return submitted
 

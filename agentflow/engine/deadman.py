@@ -18,8 +18,8 @@ from typing import Protocol
 class Timer(Protocol):
     """Something that ends this process in time."""
 
-    def arm(self, after_s: float) -> None:
-        """Kill this process `after_s` seconds from now."""
+    def arm(self, at: float) -> None:
+        """Kill this process at a time of `boottime`."""
         ...
 
     def disarm(self) -> None:
@@ -36,7 +36,7 @@ def boottime() -> float:
 class NoTimer:
     """For processes that other steps share: nothing may kill them."""
 
-    def arm(self, after_s: float) -> None:
+    def arm(self, at: float) -> None:
         """Do nothing."""
 
     def disarm(self) -> None:
@@ -49,14 +49,13 @@ class DeadMansTimer:
     def __init__(self) -> None:
         self._timer = KernelTimer() if sys.platform == "linux" else None
 
-    def arm(self, after_s: float) -> None:
-        """Kill this process `after_s` seconds from now."""
-        after_s = max(after_s, 0.001)
+    def arm(self, at: float) -> None:
+        """Kill this process at a time of `boottime`; at once where that has passed."""
         if self._timer is not None:
-            self._timer.set(after_s)
+            self._timer.set(at)
         else:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, after_s)
+            signal.setitimer(signal.ITIMER_REAL, max(at - boottime(), 0.001))
 
     def disarm(self) -> None:
         """Let this process live on."""
@@ -84,9 +83,13 @@ class _Sigevent(ctypes.Structure):
 
 
 class KernelTimer:
-    """A timer of timer_create(2) on CLOCK_BOOTTIME that sends SIGKILL. Timers are not inherited over a fork."""
+    """A timer of timer_create(2) on CLOCK_BOOTTIME that sends SIGKILL. Timers are not inherited over a fork.
+
+    Its time is absolute: a process that freezes between reading the clock and setting the timer gains nothing.
+    """
 
     _CLOCK_BOOTTIME = 7
+    _TIMER_ABSTIME = 1
     _SIGEV_SIGNAL = 0
 
     def __init__(self) -> None:
@@ -94,11 +97,11 @@ class KernelTimer:
         self._timer_id: ctypes.c_void_p | None = None
         self._pid = 0
 
-    def set(self, after_s: float) -> None:
-        """Fire `after_s` seconds from now; zero disarms."""
-        whole = int(after_s)
-        value = _Itimerspec(_Timespec(0, 0), _Timespec(whole, int((after_s - whole) * 1e9)))
-        if self._libc.timer_settime(self._of_this_process(), 0, ctypes.byref(value), None) != 0:
+    def set(self, at: float) -> None:
+        """Fire at a time of CLOCK_BOOTTIME; zero disarms."""
+        whole = int(at)
+        value = _Itimerspec(_Timespec(0, 0), _Timespec(whole, int((at - whole) * 1e9)))
+        if self._libc.timer_settime(self._of_this_process(), self._TIMER_ABSTIME, ctypes.byref(value), None) != 0:
             raise OSError(ctypes.get_errno(), "timer_settime")
 
     def _of_this_process(self) -> ctypes.c_void_p:

@@ -19,7 +19,6 @@ from agentflow.domain.step import MODEL, Effect, Step, StepStatus
 from agentflow.engine.advancing import advance_run
 from agentflow.engine.calling import call_tool
 from agentflow.engine.claiming import Claimed, NotClaimed, claim_step
-from agentflow.engine.deadman import boottime
 from agentflow.engine.deciding import Plan, make_plan
 from agentflow.engine.late import keep_late_outcome
 from agentflow.engine.recording import Recorded, record_by_doing, record_outcome
@@ -51,13 +50,13 @@ def execute_step(runtime: Runtime, run_id: str, step_index: int) -> Ending:
     if isinstance(answer, NotClaimed):
         runtime.hints.publish(answer.hints)
         return answer.refusal
+    if not runtime.isolated:
+        return _work(runtime, answer)
+    runtime.timer.arm(answer.local_deadline - _TIMER_MARGIN_S)
     try:
-        if runtime.isolated:
-            runtime.timer.arm(answer.local_deadline - boottime() - _TIMER_MARGIN_S)
         return _work(runtime, answer)
     finally:
-        if runtime.isolated:
-            runtime.timer.disarm()
+        runtime.timer.disarm()
 
 
 def _work(runtime: Runtime, claimed: Claimed) -> Ending:

@@ -13,7 +13,7 @@ from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
 from agentflow.domain.run import Run
 from agentflow.domain.step import StepStatus
 from agentflow.engine.deciding import Plan, apply_plan
-from agentflow.engine.runtime import Runtime
+from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.store import keys, logs, runs, steps
@@ -24,6 +24,9 @@ _STATUS: Mapping[type, StepStatus] = {
     Failed: StepStatus.ERROR,
     InDoubt: StepStatus.IN_DOUBT,
 }
+
+# An outcome is worth waiting for: as long as the lease leaves room, a database that restarts loses none.
+_PATIENCE_S = RECORD_MARGIN_S - 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def _record(
         kept[:] = [outcome]
         return _write(tx, claim, run, step, outcome, latency_ms, plan)
 
-    return runtime.database.atomically(body)
+    return runtime.database.atomically(body, patience_s=_PATIENCE_S)
 
 
 def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from agentflow.domain import payload
@@ -28,7 +30,7 @@ _SESSION = {
 }
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _RETRIED_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
-_RETRIES = 6
+PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +88,28 @@ class Database:
         """Commit what is done inside, or nothing; raise DatabaseUnavailable where there is no connection to be had."""
         try:
             connection = self.engine.connect()
-        except OperationalError as error:
+        except (OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}") from error
         with connection, connection.begin():
             yield Transaction(connection, self.statements)
 
-    def atomically(self, body: Callable[[Transaction], T]) -> T:
+    def atomically(self, body: Callable[[Transaction], T], *, patience_s: float = PATIENCE_S) -> T:
         """Run `body` in a transaction; again after a deadlock, a serialization failure or a lost connection.
 
-        Bodies are written so that a second run recognises what an unanswered commit already did.
+        Bodies are written so that a second run recognises what an unanswered commit already did. After `patience_s`
+        the last failure is raised.
         """
-        for attempt in range(_RETRIES):
+        end = time.monotonic() + patience_s
+        pause_s = 0.05
+        while True:
             try:
                 with self.transaction() as tx:
                     return body(tx)
             except (DatabaseUnavailable, DBAPIError) as error:
-                if attempt == _RETRIES - 1 or not is_passing(error):
+                if time.monotonic() + pause_s > end or not is_passing(error):
                     raise
-            self._pause.wait(min(2.0, 0.05 * 4**attempt))
-        raise AssertionError("unreachable")
+            self._pause.wait(pause_s)
+            pause_s = min(1.0, pause_s * 2)
 
     def close(self) -> None:
         """Close this process's connections."""

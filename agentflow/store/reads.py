@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, func, select
 
-from agentflow.store.database import Database, Row
+from agentflow.store.database import Database, Row, Transaction
 from agentflow.store.tables import (
     agent_runs,
     agent_steps,
@@ -231,8 +231,10 @@ class Reads:
         return mine
 
     def _rows(self, query: Any) -> list[Row]:
-        with self._database.transaction() as tx:
-            return [dict(row) for row in self._translated(tx.connection).execute(query).mappings()]
+        schemas = {None: self._database.schema}
 
-    def _translated(self, connection: Connection) -> Connection:
-        return connection.execution_options(schema_translate_map={None: self._database.schema})
+        def body(tx: Transaction) -> list[Row]:
+            result = tx.connection.execute(query, execution_options={"schema_translate_map": schemas})
+            return [dict(row) for row in result.mappings()]
+
+        return self._database.atomically(body)

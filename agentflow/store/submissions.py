@@ -64,8 +64,19 @@ def submit(run_statement: RunStatement, submission: Submission) -> Submitted:
     )
     if inserted:
         return Submitted(submission.run_id, created=True)
-    found = run_statement("run_by_key", {"tenant": submission.tenant, "idempotency_key": submission.idempotency_key})
-    if not found or bytes(found[0]["input_hash"]) != input_hash:
+    found = run_statement(
+        "submitted_before",
+        {
+            "run_id": submission.run_id,
+            "tenant": submission.tenant,
+            "idempotency_key": submission.idempotency_key,
+        },
+    )
+    run_id = str(found[0]["run_id"]) if found else None
+    if run_id == submission.run_id:
+        # An earlier try at this transaction did commit; only its answer was lost.
+        return Submitted(submission.run_id, created=True)
+    if run_id is None or bytes(found[0]["input_hash"]) != input_hash:
         key = submission.idempotency_key
         raise IdempotencyConflict(f"the idempotency key {key!r} was used with another agent or input; use a new key")
-    return Submitted(str(found[0]["run_id"]), created=False)
+    return Submitted(run_id, created=False)

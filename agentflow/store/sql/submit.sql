@@ -10,7 +10,7 @@ with submitted as (
         coalesce(%(not_before)s::timestamptz, clock_timestamp()),
         case when %(hinted)s then clock_timestamp() end, %(flags)s::text[]
     )
-    on conflict (tenant, idempotency_key) where idempotency_key is not null do nothing
+    on conflict do nothing
     returning run_id, tenant
 ), logged as (
     insert into {schema}.transitions (tenant, run_id, old, new, reason)
@@ -18,9 +18,9 @@ with submitted as (
 )
 select run_id from submitted
 
--- run_by_key: find the run that an idempotency key belongs to
+-- submitted_before: find the run that stands in a submission's way: its own, or that of its idempotency key
 select run_id, agent, input_hash from {schema}.agent_runs
-where tenant = %(tenant)s and idempotency_key = %(idempotency_key)s
+where run_id = %(run_id)s or (tenant = %(tenant)s and idempotency_key = %(idempotency_key)s)
 
 -- agent_by_name: read the newest registration of an agent
 select name, version, kind, queue, queues, input_schema, budget, tools

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from celery import Celery
 from pytest_celery import CeleryBrokerCluster, CeleryTestSetup, CeleryWorkerCluster
 
 from agentflow.llm.server import ModelServer
@@ -20,7 +19,6 @@ from tests.integration.workers.nodes import BrokerNode
 from tests.integration.workers.scripts import answer
 from tests.integration.workers.servers import Servers
 from tests.integration.workers.stack import Stack
-from tests.integration.workers.world import World
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +55,7 @@ def running_stack(
     """The module's stack, its workers ready."""
     name = f"workers_{folder.name}"
     servers.flush_redis()
-    stack = Stack(servers, databases.create(name), folder, model_server.base_url, World(folder / "world"))
+    stack = Stack(servers, databases.create(name), folder, model_server.base_url)
     try:
         for plan in request.module.WORKERS:
             stack.add_worker(plan)
@@ -93,13 +91,7 @@ def celery_worker_cluster(stack: Stack) -> CeleryWorkerCluster:
 
 
 @pytest.fixture
-def celery_app(celery_setup: CeleryTestSetup) -> Celery:
-    """An application on the workers' broker that serves no tasks."""
-    return celery_setup.app
-
-
-@pytest.fixture
-def listener(celery_app: Celery) -> Iterator[Listener]:
+def listener(celery_setup: CeleryTestSetup) -> Iterator[Listener]:
     """Hears what the workers tell of their tasks."""
-    with Listener(celery_app) as listening:
+    with Listener(celery_setup.app) as listening:
         yield listening

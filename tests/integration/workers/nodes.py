@@ -146,8 +146,13 @@ class WorkerNode(CeleryTestWorker):  # type: ignore[misc]
 
     def __init__(self, container: WorkerContainer, app: Celery | None, pool: str) -> None:
         super().__init__(container, app)
-        self.container: WorkerContainer = container
+        self._container: WorkerContainer = container
         self.pool = pool
+
+    @property
+    def container(self) -> WorkerContainer:
+        """The process."""
+        return self._container
 
     @property
     def worker_name(self) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
 from pydantic import SecretStr
 from pytest_celery import CeleryWorkerCluster
 from sqlalchemy import text
@@ -44,33 +43,41 @@ class WorkerPlan:
         return ",".join(f"{AGENTS}.{name}" for name in self.agents)
 
 
-@dataclass(slots=True)
 class Stack:
     """Everything that is running for one test module."""
 
-    servers: Servers
-    database_url: str
-    folder: Path
-    llm_base_url: str
-    world: World
-    nodes: list[WorkerNode] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.engine = probe_engine(self.database_url)
-        settings = Settings(database_url=SecretStr(self.database_url), redis_url=SecretStr(self.servers.redis_url))
+    def __init__(self, servers: Servers, database_url: str, folder: Path, llm_base_url: str) -> None:
+        self.servers = servers
+        self.folder = folder
+        self.world = World(folder / "world")
+        self.nodes: list[WorkerNode] = []
+        self.engine = probe_engine(database_url)
+        settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(servers.redis_url))
         self.client = Client(settings=settings)
-        self.hints = BrokerHints(broker_app(self.servers.redis_url))
+        self.hints = BrokerHints(broker_app(servers.redis_url))
+        self._environment = {
+            "AGENTFLOW_DATABASE_URL": database_url,
+            "AGENTFLOW_REDIS_URL": servers.redis_url,
+            "AGENTFLOW_POOLS": str(POOLS),
+            "AGENTFLOW_LLM_BASE_URL": llm_base_url,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+            **self.world.environment,
+        }
         self.run_sql(_BOOKS)
 
     def add_worker(self, plan: WorkerPlan) -> WorkerNode:
         """Start one more worker; `ready()` waits until it has registered."""
         name = f"{plan.pool}-{len(self.nodes)}"
         container = WorkerContainer(
-            name, _command(plan.pool), self._environment(plan), self.folder / f"{name}.log", self._is_registered
+            name,
+            _command(plan.pool),
+            {**self._environment, "AGENTFLOW_AGENTS": plan.modules},
+            self.folder / f"{name}.log",
+            self._is_registered,
         )
-        container.start()
         node = WorkerNode(container, None, plan.pool)
         self.nodes.append(node)
+        container.start()
         return node
 
     def cluster(self) -> CeleryWorkerCluster:
@@ -129,22 +136,6 @@ class Stack:
         self.client.close()
         self.engine.dispose()
 
-    def adopt(self, app: Celery) -> None:
-        """Give the nodes the test's Celery application."""
-        for node in self.nodes:
-            node._app = app
-
-    def _environment(self, plan: WorkerPlan) -> Mapping[str, str]:
-        return {
-            "AGENTFLOW_DATABASE_URL": self.database_url,
-            "AGENTFLOW_REDIS_URL": self.servers.redis_url,
-            "AGENTFLOW_AGENTS": plan.modules,
-            "AGENTFLOW_POOLS": str(POOLS),
-            "AGENTFLOW_LLM_BASE_URL": self.llm_base_url,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
-            **self.world.environment,
-        }
-
     def _is_registered(self, pid: int) -> bool:
         found = self.run_sql("select 1 from agentflow.workers where pid = :pid and stopped_at is null", pid=pid)
         return bool(found)
@@ -163,4 +154,11 @@ class Stack:
 
 
 def _command(pool: str) -> list[str]:
+    if pool:  # XXX until the CLI is there
+        from agentflow.declare.registry import load
+        from config.pools import queues_of, read_pools
+        pools=read_pools(POOLS)
+        p=pools[pool]
+        known=load([f"{AGENTS}.{n}" for n in ("shop","deaths","guests","veterans","newcomers")]).queues
+        return [sys.executable,"-m","celery","-A","tasks.app","worker","-P",p.kind,"-c",str(p.concurrency),"-Q",",".join(queues_of(p,pools,known)),"-n",f"{pool}-{os.urandom(3).hex()}@%h","--without-gossip","--without-mingle","--loglevel","INFO"]
     return [sys.executable, "-m", "agentflow", "worker", pool]
