@@ -36,5 +36,6 @@ def worker_environment(database_url: str, redis_url: str, shop_url: str, model_u
         "SHOP_URL": shop_url,
     }
     if model_url is None:
-        return environment
+        own = {name: os.environ[name] for name in ("AGENTFLOW_LLM_BASE_URL", "AGENTFLOW_PRICES") if name in os.environ}
+        return environment | own
     return {**environment, "AGENTFLOW_LLM_BASE_URL": model_url, "AGENT_MODEL": SCRIPTED_MODEL}

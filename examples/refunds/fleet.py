@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from agentflow import Client
 from agentflow.store import workers
@@ -16,12 +19,13 @@ from examples.refunds.servers import DemoFailed, Servers
 POOLS = ("default", "models")
 READY_S = 60.0
 
+_STOP_S = 5.0
 _ALIVE_S = 7.0
 _POLL_S = 0.05
 
 
 class Fleet:
-    """One worker process per pool."""
+    """One worker process per pool, until the end of the `with` block."""
 
     def __init__(self, servers: Servers, leash: Leash) -> None:
         self._servers = servers
@@ -56,6 +60,19 @@ class Fleet:
             if worker.poll() is not None:
                 log = self._log(pool).read_text(encoding="utf-8")
                 raise DemoFailed(f"the worker of {pool!r} ended with {worker.returncode}; its log says: {log[-2000:]}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for worker in self._workers.values():
+            worker.terminate()
+        for worker in self._workers.values():
+            # Who takes longer than this is killed with all the rest.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(_STOP_S)
 
     def _log(self, pool: str) -> Path:
         return self._servers.folder / f"worker-{pool}.log"

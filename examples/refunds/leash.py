@@ -6,7 +6,6 @@ the group before its program begins, so that none is ever outside.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -17,8 +16,6 @@ from types import TracebackType
 from typing import Self
 
 Process = subprocess.Popen[str]
-
-_STOP_S = 10.0
 
 
 class Leash:
@@ -37,10 +34,12 @@ class Leash:
     def start(
         self, arguments: Sequence[str], *, environment: Mapping[str, str], log: Path, announces: bool = False
     ) -> Process:
-        """Start a program. The log takes what it says; with `announces` its stdout is for the caller to read."""
+        """Start a program in the log's folder. The log takes what it says, its stdout aside if it `announces`."""
         with log.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(
                 arguments,
+                # Not the caller's folder: a `.env` there is about the caller's own services.
+                cwd=log.parent,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if announces else output,
@@ -57,11 +56,6 @@ class Leash:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_S)
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
         self._keeper.wait()

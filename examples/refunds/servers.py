@@ -24,7 +24,9 @@ SCRIPT = Path(__file__).with_name("script.json")
 
 # A model takes its time, and so does the one that plays a script.
 _LATENCY_MS = 150
-_SHOP = ("-m", "examples.refunds.shop", "--slow-order", SLOW_ORDER, "--log")
+# Long enough to be struck in, and shorter than the agent waits for an answer.
+_SLOW_S = 6
+_SHOP = ("-m", "examples.refunds.shop", "--slow-order", SLOW_ORDER, "--slow-s", str(_SLOW_S), "--log")
 _MODEL = ("-m", "agentflow.llm.server", "--script", str(SCRIPT), "--latency-ms", str(_LATENCY_MS))
 
 
@@ -60,6 +62,7 @@ class Servers:
 @contextmanager
 def started(folder: Path, leash: Leash) -> Iterator[Servers]:
     """Start everything, without what an earlier demo left; the embedded servers end with the block or the process."""
+    folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for left in (*folder.glob("*.log"), *folder.glob("*.jsonl")):
         left.unlink()

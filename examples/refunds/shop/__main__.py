@@ -18,9 +18,9 @@ def main() -> None:
     parser.add_argument("--slow-s", type=float, default=5.0, help="how late")
     chosen = parser.parse_args()
     slow = {chosen.slow_order: chosen.slow_s} if chosen.slow_order else {}
-    shop = Shop(Ledger(chosen.log), port=chosen.port, slow_s=slow)
-    print(shop.url, flush=True)
-    shop.serve_forever()
+    with Ledger(chosen.log) as ledger, Shop(ledger, port=chosen.port, slow_s=slow) as shop:
+        print(shop.url, flush=True)
+        shop.serve_forever()
 
 
 if __name__ == "__main__":

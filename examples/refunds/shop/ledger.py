@@ -8,7 +8,8 @@ import threading
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,12 @@ class Entry:
     refund_id: str = ""
 
 
-class KeyTaken(Exception):  # noqa: N818 - an answer, not a fault
+class KeyTaken(Exception):
     """The key stands for another refund."""
 
 
 class Ledger:
-    """Refunds by key. Threads may share it."""
+    """Refunds by key; a context manager that closes the file. Threads may share it."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -53,6 +54,14 @@ class Ledger:
         if (paid.order_id, paid.amount_cents) != (order_id, amount_cents):
             raise KeyTaken(f"the key {key!r} stands for {paid.amount_cents} cents of order {paid.order_id}")
         return paid, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
 
     def _append(self, entry: Entry) -> None:
         self._file.write(json.dumps(asdict(entry)) + "\n")

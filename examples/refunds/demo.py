@@ -1,0 +1,100 @@
+"""Owns the demo, `python -m examples.refunds.demo`: tickets come in, a worker is killed, and the proof is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from agentflow import AgentflowError, Client
+from agentflow.local.locks import try_lock
+from agentflow.settings import Settings, settings
+from examples.refunds import servers
+from examples.refunds.customers import CUSTOMERS
+from examples.refunds.desk import HelpDesk
+from examples.refunds.environment import real_model
+from examples.refunds.fleet import POOLS, Fleet
+from examples.refunds.leash import Leash
+from examples.refunds.plot import Plot
+from examples.refunds.proof import Evidence
+from examples.refunds.report import show_proof, show_timelines, show_way_on
+from examples.refunds.servers import DemoFailed, Servers
+from examples.refunds.story import Story, shortened
+
+
+def main() -> int:
+    """Play the demo; 0 if nothing was done twice and nothing was forgotten."""
+    story = Story()
+    try:
+        with reserved(settings().data_dir / "demo") as folder:
+            return play(story, folder)
+    except KeyboardInterrupt:
+        story.say("Stopped. Everything that was started has ended.")
+        return 130
+    except (AgentflowError, DemoFailed) as error:
+        story.complain(str(error))
+        return 1
+
+
+def play(story: Story, folder: Path) -> int:
+    """Tell the whole story in a folder of its own."""
+    story.title("agentflow: a refund agent, its shop, and a worker that is killed")
+    with ExitStack() as open_:
+        leash = open_.enter_context(Leash())
+        story.say("PostgreSQL and Valkey start, embedded, for this demo alone. The shop opens.")
+        world = open_.enter_context(servers.started(folder, leash))
+        client = open_.enter_context(connect(world))
+        fleet = open_.enter_context(Fleet(world, leash))
+        start_workers(story, fleet, client)
+        desk = HelpDesk(client)
+        submit_tickets(story, desk)
+        Plot(story, world, fleet, desk).unfold()
+        evidence = Evidence(desk.cases(), client.outbox(), world.shop_log())
+        show_timelines(story, evidence)
+        if faults := show_proof(story, evidence):
+            story.complain(*faults)
+            return 1
+        show_way_on(story, folder)
+        return 0
+
+
+def start_workers(story: Story, fleet: Fleet, client: Client) -> None:
+    """Start a worker per pool, and wait for them."""
+    pids = [f"{pool} (pid {fleet.start(pool)})" for pool in POOLS]
+    story.say(f"Two workers start: {', '.join(pids)}.")
+    key = real_model()
+    scripted = "No API key is set: a scripted server plays the model. Tokens and costs are estimates."
+    story.say(f"{key} is set: a real model thinks." if key else scripted)
+    fleet.wait_until_ready(client)
+
+
+def submit_tickets(story: Story, desk: HelpDesk) -> None:
+    """Submit what every customer wrote."""
+    story.say(f"The help desk submits the e-mails of {len(CUSTOMERS)} customers:")
+    for customer, is_new in desk.submit():
+        story.add(customer.name, shortened(customer.email) if is_new else "(the same again)", customer.trouble)
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[Path]:
+    """Keep a folder for this demo alone; raise DemoFailed where another one plays in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = try_lock(folder / "demo.lock")
+    if lock is None:
+        raise DemoFailed(f"another demo plays in {str(folder)!r}: wait for it, or set AGENTFLOW_DATA_DIR")
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def connect(world: Servers) -> Client:
+    """Return a client that knows nothing of the caller's own services."""
+    own = Settings(tenant="default", db_schema=servers.SCHEMA, database_url=SecretStr(world.database_url))
+    return Client(database_url=world.database_url, redis_url=world.redis_url, settings=own)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

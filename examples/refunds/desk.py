@@ -1,0 +1,66 @@
+"""Owns the tickets of the demo: submitting them, and seeing what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agentflow import Client
+from agentflow.store.reads import RunRecord, StepRecord
+from examples.refunds.customers import CUSTOMERS, Customer
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run, its steps, and the customers' tickets that it answers."""
+
+    customer: Customer
+    run: RunRecord
+    steps: Sequence[StepRecord]
+
+    @property
+    def order_id(self) -> str | None:
+        """The order that the agent found in the ticket."""
+        return next((str(step.input["order_id"]) for step in self.steps if step.tool_name == "lookup_order"), None)
+
+    def steps_of(self, tool: str) -> list[StepRecord]:
+        """Return a tool's steps."""
+        return [step for step in self.steps if step.tool_name == tool]
+
+
+class HelpDesk:
+    """Knows which run answers whom."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._customers: dict[str, Customer] = {}
+        self._ended: set[str] = set()
+
+    def submit(self) -> Iterator[tuple[Customer, bool]]:
+        """Submit everybody's ticket; yield the customer of each and whether it became a new run."""
+        for customer in CUSTOMERS:
+            for _ in range(customer.times):
+                handle = self._client.submit(
+                    "refunds", customer.ticket, idempotency_key=customer.ticket_key, user=customer.address
+                )
+                self._customers[handle.run_id] = customer
+                yield customer, handle.created
+
+    def newly_ended(self) -> list[tuple[Customer, RunRecord]]:
+        """Return the runs that ended since this was asked last."""
+        ended = [run for run in self._client.list(agent="refunds") if run.is_final and run.run_id not in self._ended]
+        self._ended |= {run.run_id for run in ended}
+        ended.sort(key=lambda run: run.finished_at or run.created_at)
+        return [(self._customers[run.run_id], run) for run in ended]
+
+    @property
+    def all_ended(self) -> bool:
+        """True once every run that was seen to end is every run."""
+        return len(self._ended) == len(self._customers)
+
+    def cases(self) -> list[Case]:
+        """Return every run, in the order of the tickets."""
+        return [
+            Case(customer, self._client.get(run_id), self._client.steps(run_id))
+            for run_id, customer in self._customers.items()
+        ]

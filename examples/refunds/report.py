@@ -1,0 +1,47 @@
+"""Owns what the demo shows at its end: timelines, the shop's log, the proof."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentflow.cli.timeline import Timeline
+from examples.refunds.customers import SLOW_ORDER
+from examples.refunds.proof import Evidence
+from examples.refunds.story import Story
+from examples.refunds.tables import notes, proof_table, shop_log_table
+from examples.refunds.timelines import Timelines
+
+
+def show_timelines(story: Story, evidence: Evidence) -> None:
+    """Show what every run did, and one of them step by step: the one whose worker was killed."""
+    story.title("What each run did, and when")
+    story.show(Timelines(evidence.cases))
+    for case in evidence.struck():
+        if case.order_id == SLOW_ORDER:
+            story.title(f"{case.customer.name}'s run, whose worker was killed")
+            story.show(Timeline(case.run, case.steps, datetime.now(UTC)))
+
+
+def show_proof(story: Story, evidence: Evidence) -> list[str]:
+    """Show what was asked for beside what the world says was done, and return where they do not agree."""
+    lines, struck = evidence.lines(), [case.order_id for case in evidence.struck()]
+    for order_id in struck:
+        story.title(f"The shop's own log of order {order_id}")
+        story.show(shop_log_table([entry for entry in evidence.shop_log if entry.order_id == order_id]))
+    story.title("What was asked for, and what was done: the database beside the shop's log")
+    story.show(proof_table(lines, struck))
+    for note in notes(lines):
+        story.show(note)
+    return evidence.faults() or ([] if struck else ["no worker died in the middle of a refund: nothing was tried"])
+
+
+def show_way_on(story: Story, folder: Path) -> None:
+    """Say what it came to, and where to look on."""
+    story.title("Nothing twice, nothing forgotten.", "bold green")
+    command = Path(sys.executable).with_name("agentflow")
+    name = os.path.relpath(command) if command.exists() else "agentflow"
+    story.show("It is all still there, to look at:\n")
+    story.suggest(f"AGENTFLOW_DATA_DIR={folder} {name} runs list")
