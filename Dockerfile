@@ -13,7 +13,7 @@ RUN python -m venv /opt/build \
     && python -m venv /opt/agentflow \
     && /opt/agentflow/bin/pip install --require-hashes --only-binary :all: -r requirements/run.lock
 
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY agentflow agentflow
 COPY tasks tasks
 COPY config config

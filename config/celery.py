@@ -24,7 +24,7 @@ broker_connection_max_retries = None
 broker_transport_options = TRANSPORT_OPTIONS
 broker_heartbeat = 0
 
-# A deploy: what runs may finish for this long, and the leases of the rest are given back by the sweeper.
+# SIGTERM waits for what runs, however long. After SIGQUIT it may finish for this long; the sweeper takes back the rest.
 worker_soft_shutdown_timeout = 30.0
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_celery import CeleryBrokerCluster, CeleryTestSetup, CeleryWorkerCluster
+from pytest_celery import CeleryBrokerCluster, CeleryWorkerCluster  # type: ignore[import-untyped]
 
+from agentflow.broker.celery_app import broker_app
 from agentflow.llm.server import ModelServer
 from agentflow.testing.databases import Databases
+from tests.integration.workers.broker import BrokerNode
 from tests.integration.workers.listening import Listener
-from tests.integration.workers.nodes import BrokerNode
 from tests.integration.workers.scripts import answer
 from tests.integration.workers.servers import Servers
 from tests.integration.workers.stack import Stack
@@ -90,8 +91,8 @@ def celery_worker_cluster(stack: Stack) -> CeleryWorkerCluster:
     return stack.cluster()
 
 
-@pytest.fixture
-def listener(celery_setup: CeleryTestSetup) -> Iterator[Listener]:
+@pytest.fixture(scope="module")
+def listener(running_stack: Stack) -> Iterator[Listener]:
     """Hears what the workers tell of their tasks."""
-    with Listener(celery_setup.app) as listening:
+    with Listener(broker_app(running_stack.servers.redis_url)) as listening:
         yield listening

@@ -53,11 +53,8 @@ class Listener:
 
     def await_ending(self, run_id: str, task_name: str, kind: str) -> Event:
         """Wait until a task of a run has ended in a kind of event, and return the event."""
-        return until(lambda: self._ending(run_id, task_name, kind), f"{kind} of {task_name!r}")
+        return until(lambda: self._heard_of(run_id, task_name, kind), f"{kind} of {task_name!r}")[0]
 
-    def _ending(self, run_id: str, task_name: str, kind: str) -> Event | None:
-        for (name, _), events in self.by_task(run_id).items():
-            for event in events:
-                if (name, event["type"]) == (task_name, kind):
-                    return event
-        return None
+    def _heard_of(self, run_id: str, task_name: str, kind: str) -> list[Event]:
+        tasks = self.by_task(run_id).items()
+        return [event for (name, _), events in tasks if name == task_name for event in events if event["type"] == kind]

@@ -1,4 +1,4 @@
-"""Owns what the scripted model answers: by the customer's first message, so that each guest has a script of their own."""
+"""Owns what the scripted model answers: the customer's first message names the script."""
 
 from __future__ import annotations
 

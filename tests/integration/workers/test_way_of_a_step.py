@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_celery import CeleryTestSetup
+from pytest_celery import CeleryTestSetup  # type: ignore[import-untyped]
 
 from agentflow.domain.hint import Hint
 from tests.integration.workers.listening import Listener
@@ -22,7 +22,7 @@ def test_a_pipeline_takes_an_order_through_four_classes_of_effect(stack: Stack) 
     assert (run.status, run.result) == ("done", "announced a1")
     assert [step.attempt for step in stack.steps(handle)] == [1, 1, 1, 1]
     assert [each["tool"] for each in stack.world.arrivals(run_id=handle.run_id)] == ["price", "charge", "announce"]
-    assert stack.entries(handle) == 1
+    assert stack.truth.entries(handle) == 1
 
 
 def test_an_agent_acts_as_its_model_says_over_two_pools(stack: Stack) -> None:
@@ -38,7 +38,7 @@ def test_an_agent_acts_as_its_model_says_over_two_pools(stack: Stack) -> None:
 
 def test_pytest_celery_sees_the_workers_and_their_queues(celery_setup: CeleryTestSetup) -> None:
     assert celery_setup.ready(control=True)
-    queues = celery_setup.app.control.inspect(timeout=3).active_queues()
+    queues = celery_setup.app.control.inspect(timeout=10, limit=2).active_queues()
 
     served = sorted(sorted(queue["name"] for queue in each) for each in queues.values())
 
@@ -51,7 +51,7 @@ def test_each_tool_is_a_task_of_its_own_name_in_its_own_queue(stack: Stack, list
     handle.wait(30)
     listener.await_ending(handle.run_id, "step.announce", "task-succeeded")
 
-    names = [name for name, _ in listener.by_task(handle.run_id)]
+    names = {name for name, _ in listener.by_task(handle.run_id)}
 
     assert sorted(names) == ["coordinator.advance", "step.announce", "step.charge", "step.enter", "step.price"]
     assert [step.queue for step in stack.steps(handle)] == ["tool.price", "tool.charge", "tool.enter", "tool.announce"]
@@ -114,6 +114,15 @@ def test_no_event_holds_more_than_ids(stack: Stack, listener: Listener, agent: s
             assert event["kwargs"].replace(handle.run_id, "ID").rstrip("0123456789}") in _ONLY_IDS
 
 
+def test_no_log_of_a_worker_holds_what_the_customer_said(stack: Stack) -> None:
+    handles = [stack.client.submit(agent, {"order": CANARY}) for agent in ("orders", "refusals")]
+
+    assert stack.await_final(handles) == {"done": 1, "failed": 1}
+
+    said = [line for node in stack.nodes for line in node.logs().splitlines() if CANARY in line]
+    assert said == []
+
+
 _ONLY_IDS = {"{'run_id': 'ID'", "{'run_id': 'ID', 'step_index': "}
 _ENDINGS = {"task-succeeded", "task-failed", "task-retried", "task-ignored"}
 
@@ -123,7 +132,7 @@ def _has_ended(events: list[dict[str, object]]) -> bool:
 
 
 def _workers_of(stack: Stack, run_id: str) -> dict[str, str]:
-    rows = stack.run_sql(
+    rows = stack.truth.rows(
         "select s.tool_name, w.pool from agentflow.agent_steps s join agentflow.workers w using (worker_id) "
         "where s.run_id = :id",
         id=run_id,

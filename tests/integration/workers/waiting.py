@@ -12,11 +12,11 @@ T = TypeVar("T")
 _POLL_S = 0.05
 
 
-def until(answer: Callable[[], T], what: str, *, timeout_s: float = 20.0) -> T:
-    """Ask until the answer is true and return it; raise TimeoutError with the last answer at the deadline."""
+def until(ask: Callable[[], T], what: str, *, timeout_s: float = 20.0, holds: Callable[[T], object] = bool) -> T:
+    """Ask until the answer holds and return it; raise TimeoutError with the last answer at the deadline."""
     deadline = time.monotonic() + timeout_s
-    while not (answered := answer()):
+    while not holds(answer := ask()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {timeout_s:g} s; the last answer was {answered!r}")
+            raise TimeoutError(f"{what}: not within {timeout_s:g} s; the last answer was {answer!r}")
         threading.Event().wait(_POLL_S)
-    return answered
+    return answer

@@ -25,11 +25,17 @@ class World:
         log = self._folder / ARRIVALS
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         arrived = [json.loads(line) for line in lines]
-        return [each for each in arrived if each["tool"] == (tool or each["tool"]) and each["run"] == (run_id or each["run"])]
+        return [
+            each
+            for each in arrived
+            if each["tool"] == (tool or each["tool"]) and each["run"] == (run_id or each["run"])
+        ]
 
     def await_arrival(self, tool: str, run_id: str, *, timeout_s: float = 20.0) -> Arrival:
         """Return the newest call of a run's tool, as soon as there is one."""
-        return until(lambda: self.arrivals(tool, run_id), f"a call of {tool!r} in run {run_id}", timeout_s=timeout_s)[-1]
+        return until(lambda: self.arrivals(tool, run_id), f"a call of {tool!r} in run {run_id}", timeout_s=timeout_s)[
+            -1
+        ]
 
     def open(self, latch: str) -> None:
         """Let the calls go on that wait at a latch, now and later."""

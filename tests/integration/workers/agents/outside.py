@@ -1,4 +1,4 @@
-"""Owns the tools' outside world: a log of what arrived there, which no crash takes back, and latches that hold a call."""
+"""Owns the tools' outside world: a log of what arrived there, which no crash takes back, and latches."""
 
 from __future__ import annotations
 

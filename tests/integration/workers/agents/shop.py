@@ -1,4 +1,4 @@
-"""Agents whose tools are quick: a pipeline through four classes of effect, a clerk with a model, and what can go wrong."""
+"""Agents whose tools are quick: a pipeline through four classes, a clerk with a model, what can go wrong."""
 
 from __future__ import annotations
 
