@@ -43,7 +43,7 @@ _UNMIGRATED = {"3F000", "42P01", "42703", "42883"}
 def complain(error: AgentflowError) -> int:
     """Write the error's line and return its exit code."""
     from agentflow.cli.figures import printable
-    from agentflow.telemetry.logs import without_passwords
+    from agentflow.telemetry.redaction import without_passwords
 
     print(f"agentflow: {printable(without_passwords(str(error)))}", file=sys.stderr)
     return exit_code(error)

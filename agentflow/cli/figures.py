@@ -16,10 +16,14 @@ def duration(seconds: float) -> str:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
     if seconds < _MINUTE:
         return f"{seconds:.1f} s"
-    for unit, name, part, part_name in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s")):
+    for unit, name, part, part_name in (
+        (_DAY, "d", _HOUR, "h"),
+        (_HOUR, "h", _MINUTE, "min"),
+        (_MINUTE, "min", 1, "s"),
+    ):
         if seconds >= unit:
             whole, rest = divmod(int(seconds), unit)
-            return f"{whole} {name} {rest // part} {part_name}"
+            return f"{whole} {name} {rest // part} {part_name}" if rest // part else f"{whole} {name}"
     return f"{seconds:.0f} s"
 
 

@@ -51,6 +51,7 @@ def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
 
 @app.callback()
 def prepare(
+    *,
     version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -1,0 +1,159 @@
+"""A run as a timeline: what it was asked, each step with its attempts, what it waits for, how it ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+from agentflow.cli.figures import between, duration, moment, money, one_line, whole
+from agentflow.cli.steps import Columns, hanging, step_lines
+from agentflow.store.reads import RunRecord, StepRecord
+
+STYLES = {
+    "done": "bold green",
+    "ok": "green",
+    "failed": "bold red",
+    "error": "red",
+    "cancelled": "bold yellow",
+    "in_doubt": "bold yellow",
+    "waiting_human": "bold yellow",
+    "waiting_tool": "yellow",
+    "running": "cyan",
+    "compensating": "cyan",
+    "pending": "dim",
+    "paused": "yellow",
+    "skipped": "dim",
+}
+_LATEST_CHANGES = 12
+_CEILINGS = (("attempts", "attempts"), ("tool calls", "tool_calls"), ("tokens", "tokens"))
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One reading of a run. `now` is when it was made; `last_steps` shows no more than so many, the latest."""
+
+    run: RunRecord
+    steps: Sequence[StepRecord]
+    now: datetime
+    transitions: Sequence[Mapping[str, Any]] = ()
+    full: bool = False
+    last_steps: int | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        yield Group(*self._head(width), Text(), *self._steps(width), *self._foot(width))
+
+    def _head(self, width: int) -> list[RenderableType]:
+        run = self.run
+        status = f"{run.status}, {run.outcome}" if run.outcome and run.outcome != "complete" else run.status
+        title = Text.assemble(("run ", "dim"), (run.run_id, "bold"), "  ", (status, STYLES.get(run.status, "")))
+        about = [f"agent {run.agent} ({run.agent_version})", f"submitted {moment(run.created_at)}"]
+        if run.started_at:
+            about.append(f"took {between(run.started_at, run.finished_at)}" if run.finished_at else self._elapsed())
+        lines: list[RenderableType] = [title, Text(" · ".join(about), style="dim")]
+        if whose := self._whose():
+            lines.append(Text(" · ".join(whose), style="dim"))
+        lines.append(labelled("used", self._used(), width, style="dim", full=True))
+        lines.append(labelled("input", run.input, width, full=self.full))
+        if self.full and run.scratchpad:
+            lines.append(labelled("notes", run.scratchpad, width, full=True))
+        return lines
+
+    def _elapsed(self) -> str:
+        return f"running for {between(self.run.started_at, self.now)}"
+
+    def _whose(self) -> list[str]:
+        run = self.run
+        named = (("user", run.user_id), ("conversation", run.conversation_id), ("key", run.idempotency_key))
+        whose = [f"{name} {one_line(value)}" for name, value in named if value]
+        if run.not_before and not run.started_at:
+            whose.append(f"not before {moment(run.not_before)}")
+        return whose + ([f"flags {', '.join(run.flags)}"] if run.flags else [])
+
+    def _used(self) -> str:
+        run, budget = self.run, self.run.budget or {}
+        parts = [f"steps {_of(len(self.steps), budget.get('steps'))}"]
+        parts += [f"{name} {_of(getattr(run, field), budget.get(field))}" for name, field in _CEILINGS]
+        parts.append(f"cost {money(run.cost_usd)}" + _ceiling(budget.get("cost_usd"), money))
+        if run.started_at:
+            spent = ((run.finished_at or self.now) - run.started_at).total_seconds()
+            parts.append(f"time {duration(spent)}" + _ceiling(budget.get("time_s"), duration))
+        return " · ".join(parts)
+
+    def _steps(self, width: int) -> list[RenderableType]:
+        if not self.steps:
+            return [Text("  no step yet", style="dim")]
+        shown = self.steps if self.last_steps is None else self.steps[-self.last_steps :]
+        columns = Columns.of(shown, width)
+        lines: list[RenderableType] = [Text(columns.heading(), style="dim")]
+        if hidden := len(self.steps) - len(shown):
+            lines.append(Text(f"  ... {hidden} earlier", style="dim"))
+        model = None
+        for step in shown:
+            lines += step_lines(step, columns, self.now, STYLES, full=self.full, says_model=step.model != model)
+            model = step.model or model
+        return lines
+
+    def _foot(self, width: int) -> list[RenderableType]:
+        run = self.run
+        lines: list[RenderableType] = [Text()]
+        if run.waiting_reason and not run.is_final:
+            lines.append(labelled("waits", _waits(run), width, style="yellow", full=self.full))
+        if run.stop_requested:
+            lines.append(labelled("stop", run.stop_requested, width, style="yellow", full=self.full))
+        if run.error:
+            lines.append(labelled("error", _error(run.error), width, style="red", full=True))
+        if run.status == "done":
+            lines.append(labelled("result", run.result, width, full=self.full))
+        lines += self._history()
+        return lines if len(lines) > 1 else []
+
+    def _history(self) -> list[RenderableType]:
+        if not self.transitions:
+            return []
+        first = self.transitions[0]["at"]
+        rows = self.transitions if self.full else self.transitions[-_LATEST_CHANGES:]
+        lines: list[RenderableType] = [Text(), Text("history", style="dim")]
+        if hidden := len(self.transitions) - len(rows):
+            lines.append(Text(f"  ... {hidden} earlier (--full shows them)", style="dim"))
+        for row in rows:
+            change = row["new"] if row["old"] is None else f"{row['old']} -> {row['new']}"
+            why = row["reason"] + ("" if row["step_index"] is None else f", step {row['step_index']}")
+            at = duration((row["at"] - first).total_seconds())
+            lines.append(Text(f"  {'+' + at:>10}  {change}  ({why})", style="dim", no_wrap=True))
+        return lines
+
+
+def labelled(label: str, value: Any, width: int, *, style: str = "", full: bool = False) -> RenderableType:
+    """Return a line of data with its label in front; cut to the width unless it is wanted in full."""
+    head = f"{label:<7} "
+    if not full:
+        return Text(head, style="dim", no_wrap=True, overflow="ellipsis").append(
+            one_line(value)[: width * 2], style or "not dim"
+        )
+    return hanging(head, Text(whole(value), style=style))
+
+
+def _of(used: int, ceiling: Any) -> str:
+    return f"{used:,}/{ceiling:,}" if ceiling is not None else f"{used:,}"
+
+
+def _ceiling(value: Any, written: Any) -> str:
+    return "" if value is None else f"/{written(value)}"
+
+
+def _waits(run: RunRecord) -> str:
+    return f"for a person: {run.waiting_reason}" if run.status == "waiting_human" else str(run.waiting_reason)
+
+
+def _error(error: Any) -> str:
+    if not isinstance(error, Mapping):
+        return one_line(error)
+    kind, message = error.get("kind") or error.get("reason"), error.get("message")
+    said = ": ".join(str(part) for part in (kind, message) if part)
+    return said or one_line(error)
