@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -32,8 +32,9 @@ class Settings(BaseSettings):
     prices: str | None = None
     flower_auth: SecretStr | None = None
     max_input_bytes: int = Field(MAX_INPUT_BYTES, gt=0)
+    log_format: Literal["json", "console"] | None = None
 
-    @field_validator("database_url", "redis_url", "llm_base_url", "flower_auth", "pools", mode="before")
+    @field_validator("database_url", "redis_url", "llm_base_url", "flower_auth", "pools", "log_format", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -75,8 +76,9 @@ def postgres_url(url: str) -> str:
         raise ValueError("write it as postgresql://user:password@host:port/database")
     try:
         port = urlsplit(url).port
-    except ValueError as error:
-        raise ValueError(f"its port cannot be read: {error}") from error
+    except ValueError:
+        # What stands in the port's place may be the rest of a password.
+        raise ValueError("its port is no number; write special characters of a password as %xx") from None
     if port == 0:
         raise ValueError("its port is 0")
     return f"postgresql+psycopg2://{rest}"

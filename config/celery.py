@@ -9,6 +9,8 @@ task_acks_late = False
 task_reject_on_worker_lost = False
 task_ignore_result = True
 result_backend = None
+# Without it, beat sends a daily task that cleans up results, into a queue that nobody serves.
+result_expires = None
 task_publish_retry = False
 worker_disable_prefetch = True
 worker_prefetch_multiplier = 1

@@ -17,14 +17,24 @@ from agentflow.engine.registration import Registration
 from agentflow.engine.sweeper import Sweeper
 from agentflow.engine.unknown_tasks import park_unknown
 from agentflow.engine.watch import Watch
+from agentflow.settings import settings
 from agentflow.store.database import Database
+from agentflow.telemetry.logs import configure_logging
 
 from .app import app
 from .process import process
+from .warming import warm_models
 
 log = structlog.get_logger("agentflow.worker")
 
 _PR_SET_PDEATHSIG = 1
+
+
+@signals.setup_logging.connect
+def log_as_all_do(loglevel: int, **_: Any) -> None:
+    """In any process of Celery's: its lines go the way of all others, and it adds no handlers of its own."""
+    form = settings().log_format
+    configure_logging(loglevel, json=None if form is None else form == "json")
 
 
 @signals.worker_process_init.connect
@@ -56,6 +66,9 @@ def start_watch(sender: Any, **_: Any) -> None:
     sweeper = Sweeper(database, hints, hints, process.worker_id)
     process.watch = Watch(database, registration, sweeper, lambda: live_pids(worker.pool))
     process.watch.start()
+    # A prefork pool's children open clients of their own, after the fork.
+    if not isinstance(worker.pool, TaskPool):
+        warm_models(app.amqp.queues.consume_from)
 
 
 @signals.worker_shutting_down.connect

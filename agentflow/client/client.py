@@ -14,17 +14,22 @@ import uuid_utils
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from agentflow.broker.celery_app import broker_app
-from agentflow.broker.hints import BrokerHints
 from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
 from agentflow.client.transactions import InTransaction, in_transaction_of
-from agentflow.domain.errors import DatabaseUnavailable, RunNotFound, SubmissionRefused, UnknownAgent, WaitTimeout
+from agentflow.domain.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    RunNotFound,
+    SubmissionRefused,
+    UnknownAgent,
+    WaitTimeout,
+)
 from agentflow.domain.hint import Hint, HintPublisher, advance_hint
 from agentflow.services import connected
 from agentflow.settings import Settings, postgres_url
 from agentflow.settings import settings as settings_of_this_process
-from agentflow.store.database import Database, Row
+from agentflow.store.database import Database, Row, Transaction
 from agentflow.store.reads import Reads, RunRecord, StepRecord
 from agentflow.store.submissions import RunStatement, Submission, Submitted, submit
 
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 _POLL_FIRST_S = 0.02
 _POLL_LONGEST_S = 0.5
+_LONGEST_LABEL = 500
 
 
 class Client:
@@ -59,7 +65,7 @@ class Client:
         self.database = Database(
             postgres_url(database_url), schema=self._settings.db_schema, application="agentflow client"
         )
-        self._hints = hints or BrokerHints(broker_app(redis_url or ""))
+        self._hints = hints if hints is not None else self._broker_hints(redis_url or "")
         self._reads = Reads(self.database, self._settings.tenant)
 
     def submit(
@@ -82,8 +88,7 @@ class Client:
         UnknownAgent, InvalidInput, InputTooLarge, IdempotencyConflict; then nothing was written.
         """
         declared = self._declared(agent)
-        value = input.model_dump(mode="json") if isinstance(input, BaseModel) else to_jsonable(input)
-        checked = checked_input(agent, value, declared["input_schema"], self._settings.max_input_bytes)
+        checked = checked_input(agent, to_jsonable(input), declared["input_schema"], self._settings.max_input_bytes)
         theirs = in_transaction_of(session, connection, self.database)
         submission = Submission(
             run_id=str(uuid_utils.uuid7()),
@@ -161,8 +166,6 @@ class Client:
     def close(self) -> None:
         """Close the connections; embedded servers that only this client used end."""
         self.database.close()
-        if isinstance(self._hints, BrokerHints):
-            self._hints.close()
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -173,10 +176,21 @@ class Client:
     ) -> None:
         self.close()
 
+    def _broker_hints(self, redis_url: str) -> HintPublisher:
+        # Celery takes a second to import: whoever brings hints of their own, or only reads, does without.
+        from agentflow.broker.celery_app import broker_app
+        from agentflow.broker.hints import BrokerHints
+
+        broker = BrokerHints(broker_app(redis_url))
+        self._open.callback(broker.close)
+        return broker
+
     def _declared(self, agent: str) -> Row:
-        with self.database.transaction() as tx:
+        def body(tx: Transaction) -> tuple[Row | None, list[str]]:
             declared = tx.row("agent_by_name", name=agent)
-            known = [] if declared else [row["name"] for row in tx.rows("agent_names")]
+            return declared, [] if declared else [row["name"] for row in tx.rows("agent_names")]
+
+        declared, known = self.database.atomically(body)
         if declared is None:
             names = ", ".join(map(repr, known)) or "none yet: start a worker with AGENTFLOW_AGENTS set"
             raise UnknownAgent(f"no worker has registered an agent {agent!r}; registered: {names}")
@@ -208,17 +222,20 @@ class Client:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Return plain data; what is none is left for the check to refuse with its place."""
+    """Return plain data; what is none inside of it is left for the check to refuse with its place."""
     if isinstance(value, str | int | float | bool | Mapping | Sequence) or value is None:
         return value
-    return to_jsonable_python(value)
+    try:
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else to_jsonable_python(value)
+    except ValueError as error:
+        raise InvalidInput(f"the input is no JSON data: {error}; send plain data or a pydantic model") from error
 
 
-def _label(name: str, value: str | None) -> str | None:
+def _label(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    if not value or len(value) > 500 or not value.isprintable():
-        raise SubmissionRefused(f"{name}={value!r}: give 1 to 500 printable characters")
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_LABEL or not value.isprintable():
+        raise SubmissionRefused(f"{name}={value!r}: give a str of 1 to {_LONGEST_LABEL} printable characters")
     return value
 
 

@@ -10,7 +10,10 @@ from agentflow.store.database import Database
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import Session, SessionTransaction
+
+# Where a session keeps what is published once it commits.
+_KEPT = "agentflow.after_commit"
 
 
 class InTransaction(Protocol):
@@ -76,15 +79,22 @@ class _SessionTransaction(_ConnectionTransaction):
     def after_commit(self, publish: Callable[[], None]) -> None:
         from sqlalchemy import event
 
-        def committed(_: Session) -> None:
-            event.remove(self._session, "after_rollback", rolled_back)
+        if not event.contains(self._session, "after_commit", _publish_kept):
+            event.listen(self._session, "after_commit", _publish_kept)
+            event.listen(self._session, "after_transaction_end", _forget_kept)
+        self._session.info.setdefault(_KEPT, []).append(publish)
+
+
+def _publish_kept(session: Session) -> None:
+    # The release of a savepoint says that it is a commit too.
+    if not session.in_nested_transaction():
+        for publish in session.info.pop(_KEPT, ()):
             publish()
 
-        def rolled_back(_: Session) -> None:
-            event.remove(self._session, "after_commit", committed)
 
-        event.listen(self._session, "after_commit", committed, once=True)
-        event.listen(self._session, "after_rollback", rolled_back, once=True)
+def _forget_kept(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_KEPT, None)
 
 
 class _PsycopgTransaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,9 @@ class Agent(Declaration):
             raise DeclarationError(f"{self.place}: model={model!r} of {name!r}; write it as 'provider:name'")
         if not isinstance(model, str) and not callable(getattr(model, "complete", None)):
             raise DeclarationError(f"{self.place}: model={model!r} of {name!r} has no complete(request)")
+        if not 0 < model_timeout_s < math.inf:
+            where = f"{self.place}: model_timeout_s={model_timeout_s!r} of {name!r}"
+            raise DeclarationError(f"{where}; give seconds above zero")
         try:
             self._result: TypeAdapter[Any] | None = None if result is str else TypeAdapter(result)
             self.result_schema = self._result.json_schema() if self._result else None
@@ -86,7 +90,10 @@ class Agent(Declaration):
     def first_message(self, value: Any) -> str:
         """Return the customer's message for a run's stored input."""
         if self.prompt is not None:
-            return self.prompt(self.parse_input(value))
+            message = self.prompt(self.parse_input(value))
+            if not isinstance(message, str):
+                raise TypeError(f"the prompt of {self.name!r} answered {message!r}; answer a str")
+            return message
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     def parse_result(self, content: str) -> Any:
@@ -97,6 +104,8 @@ class Agent(Declaration):
             return self._result.dump_python(self._result.validate_json(content), mode="json")
         except ValidationError as error:
             raise ValueError(describe(error)) from error
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
 
     def described(self) -> dict[str, Any]:
         """Return what makes this version of the agent what it is."""
@@ -106,4 +115,5 @@ class Agent(Declaration):
             "prompt": source_of(self.prompt),
             "result": self.result_schema,
             "settings": self.settings,
+            "model_timeout_s": self.model_timeout_s,
         }

@@ -96,6 +96,7 @@ def describe_tool(tool: Tool[Any, Any]) -> dict[str, Any]:
         "parameters": tool.signature.schema,
         "effect": str(tool.effect),
         "timeout_s": tool.timeout_s,
+        "settle_s": tool.settle_s,
         "key": tool.key,
         "queue": tool.queue,
         "on_error": tool.on_error,

@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 import types
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -35,13 +36,19 @@ class Signature:
             field.pop("title", None)
         return schema
 
-    def parse(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as the function takes them; raise ValueError saying which is wrong."""
+    def parse(self, arguments: Mapping[str, Any], *, defaults: bool = False) -> dict[str, Any]:
+        """Return the arguments as the function takes them; raise ValueError saying which is wrong.
+
+        With `defaults` those that were not given are there too.
+        """
         try:
             parsed = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
             raise ValueError(describe(error)) from error
-        return {name: getattr(parsed, name) for name in type(parsed).model_fields if name in parsed.model_fields_set}
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        given = parsed.model_fields_set
+        return {name: getattr(parsed, name) for name in type(parsed).model_fields if defaults or name in given}
 
 
 def describe(error: ValidationError) -> str:
@@ -65,24 +72,34 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
     context_name = None
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
-        if hints.get(parameter.name) is Context:
-            context_name = parameter.name
-            continue
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
             raise DeclarationError(
                 f"{place}: {name!r} takes {parameter}; name every parameter, so that it has a schema"
             )
+        if hints.get(parameter.name) is Context:
+            context_name = parameter.name
+            continue
         if parameter.name not in hints:
             raise DeclarationError(f"{place}: parameter {parameter.name!r} of {name!r} has no type; annotate it")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default, description=descriptions.get(parameter.name)))
     try:
-        arguments = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
-        arguments.model_json_schema()
+        arguments = _model_of(name, fields)
     except Exception as error:
         raise DeclarationError(f"{place}: the parameters of {name!r} have no JSON schema: {error}") from error
+    if unusable := fields.keys() - arguments.model_fields.keys():
+        raise DeclarationError(f"{place}: {name!r} cannot have a parameter {min(unusable)!r}; rename it")
     text = "\n\n".join(part for part in (docstring.short_description, docstring.long_description) if part)
     return Signature(arguments, context_name, text, hints.get("return", Any))
+
+
+def _model_of(name: str, fields: Mapping[str, Any]) -> type[BaseModel]:
+    with warnings.catch_warnings():
+        # A parameter may be called `json` or `copy`: nobody uses the methods that it hides.
+        warnings.filterwarnings("ignore", message="Field name", category=UserWarning)
+        arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    arguments.model_json_schema()
+    return arguments
 
 
 def place_of(function: Callable[..., Any]) -> str:

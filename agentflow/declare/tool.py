@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from agentflow.declare.context import Context
 from agentflow.declare.signature import place_of, read_signature, uses_attribute
-from agentflow.domain.errors import DeclarationError
+from agentflow.domain.errors import DeclarationError, PayloadRefused
 from agentflow.domain.step import RESERVED_TOOL_NAMES, Effect
 
 P = ParamSpec("P")
@@ -20,6 +21,7 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 OnError = Literal["model", "fail"]
 
+_LONGEST_KEY = 500
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
@@ -84,24 +86,40 @@ class Tool(Generic[P, R]):
         return function
 
     def key_for(self, arguments: Mapping[str, Any]) -> str | None:
-        """Return the business key of a call, or None where the tool names none."""
-        return self.key.format(**self.signature.parse(arguments)) if self.key else None
+        """Return the business key of a call, None where the tool names none; raise ValueError for what can't be one."""
+        if self.key is None:
+            return None
+        values = self.signature.parse(arguments, defaults=True)
+        try:
+            key = self.key.format(**values)
+        except Exception as error:
+            raise ValueError(f"the key {self.key!r} cannot be made of these arguments: {error}") from error
+        if len(key) > _LONGEST_KEY or not key.isprintable():
+            raise ValueError(
+                f"the key {key[:80]!r}... may hold {_LONGEST_KEY} printable characters; shorten what is in it"
+            )
+        return key
 
     def run(self, context: Context, arguments: Mapping[str, Any]) -> Any:
         """Call the function with stored arguments and return its result as JSON data."""
-        parsed = self.signature.parse(arguments)
-        if self.signature.context_name:
-            parsed[self.signature.context_name] = context
-        return self.as_json(self.function(**parsed))  # type: ignore[call-arg]
+        return self.as_json(self.call(context, self.signature.parse(arguments)))
+
+    def call(self, context: Context, parsed: Mapping[str, Any]) -> R:
+        """Call the function with parsed arguments, and with the context where it takes one."""
+        with_context = {self.signature.context_name: context} if self.signature.context_name else {}
+        return self.function(**parsed, **with_context)  # type: ignore[call-arg, arg-type]
 
     def as_json(self, result: Any) -> Any:
-        """Return a result as JSON data, by the function's return type where it has one."""
+        """Return a result as JSON data, by the function's return type; raise PayloadRefused for what is none."""
         if result is None or isinstance(result, str | bool | int | float):
             return result
         returns = self.signature.returns
-        if returns is not Any and returns is not type(None) and not isinstance(result, dict | list):
-            return TypeAdapter(returns).dump_python(result, mode="json")
-        return to_jsonable_python(result, inf_nan_mode="constants")
+        try:
+            if returns is not Any and returns is not type(None) and not isinstance(result, dict | list):
+                return TypeAdapter(returns).dump_python(result, mode="json")
+            return to_jsonable_python(result, inf_nan_mode="constants")
+        except Exception as error:
+            raise PayloadRefused(f"a {type(result).__name__} is no JSON data: {error}") from error
 
     def check_complete(self) -> None:
         """Raise DeclarationError for what only shows once the whole module is loaded."""
@@ -116,8 +134,7 @@ class Tool(Generic[P, R]):
             raise DeclarationError(f"{where}: give it a name of letters, digits and _, at most 64, with name=...")
         if self.name in RESERVED_TOOL_NAMES:
             raise DeclarationError(f"{where}: the name is reserved; give it another with name=...")
-        if not self.timeout_s > 0:
-            raise DeclarationError(f"{where}: timeout_s={self.timeout_s!r}; give seconds above zero")
+        self._check_times(where)
         if self.on_error not in {"model", "fail"}:
             raise DeclarationError(f"{where}: on_error={self.on_error!r}; give 'model' or 'fail'")
         context_name = self.signature.context_name
@@ -133,6 +150,12 @@ class Tool(Generic[P, R]):
             )
         if self.key is not None:
             self._check_key(where, self.key)
+
+    def _check_times(self, where: str) -> None:
+        if not 0 < self.timeout_s < math.inf:
+            raise DeclarationError(f"{where}: timeout_s={self.timeout_s!r}; give seconds above zero")
+        if self.settle_s is not None and not 0 <= self.settle_s < math.inf:
+            raise DeclarationError(f"{where}: settle_s={self.settle_s!r}; give seconds, zero or more")
 
     def _check_key(self, where: str, template: str) -> None:
         try:

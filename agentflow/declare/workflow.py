@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentflow.declare.budget import Budget
 from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
-from agentflow.domain.run import Run
-from agentflow.domain.step import Step
+from agentflow.domain.run import Outcome, Run
+from agentflow.domain.step import NewStep, Step
 
 
 class Workflow(Declaration):
@@ -37,15 +37,32 @@ class Workflow(Declaration):
         self._decide = decide
 
     def decide(self, run: Run, history: Sequence[Step]) -> Decision:
-        """Answer what the user's function decides; raise TypeError where that is no decision."""
+        """Answer what the user's function decides; raise TypeError or ValueError where that is no decision."""
         decision = self._decide(run, history)
-        if not isinstance(decision, Next | Wait | Done | Fail):
-            raise TypeError(f"the coordinator of {self.name!r} answered {decision!r}; answer Next, Wait, Done or Fail")
-        if isinstance(decision, Next):
-            for step in decision.steps:
-                if step.tool_name not in self.tools:
-                    raise TypeError(f"the coordinator of {self.name!r} asks for {step.tool_name!r}, none of its tools")
+        match decision:
+            case Next(steps):
+                self._check_steps(steps)
+            case Done(_, outcome):
+                Outcome(outcome)
+            case Fail(str(reason), str()) if reason and reason.isprintable():
+                pass
+            case Wait():
+                pass
+            case _:
+                raise TypeError(
+                    f"the coordinator of {self.name!r} answered {decision!r}; "
+                    "answer Next(steps), Wait(), Done(result) or Fail(reason, message)"
+                )
         return decision
+
+    def _check_steps(self, steps: Sequence[NewStep]) -> None:
+        if not steps:
+            raise TypeError(f"the coordinator of {self.name!r} asks for no step; answer Wait() or Done(result)")
+        for step in steps:
+            if step.tool_name not in self.tools:
+                raise TypeError(f"the coordinator of {self.name!r} asks for {step.tool_name!r}, none of its tools")
+            if not isinstance(step.input, Mapping):
+                raise TypeError(f"the input of {step.tool_name!r} is {step.input!r}; give its arguments by name")
 
     def described(self) -> dict[str, Any]:
         """Return what makes this version of the workflow what it is."""

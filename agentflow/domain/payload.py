@@ -72,14 +72,20 @@ def _clean(value: Any, place: str, depth: int, flags: set[str]) -> Any:
         case _ if depth >= MAX_DEPTH:
             raise PayloadRefused(f"{place[:80]}...: nested deeper than {MAX_DEPTH} levels; flatten the value")
         case Mapping():
-            return {
-                _clean_key(key, place, flags): _clean(item, f"{place}.{key}", depth + 1, flags)
-                for key, item in value.items()
-            }
+            return _clean_object(value, place, depth, flags)
         case Sequence() if not isinstance(value, bytes | bytearray | memoryview):
             return [_clean(item, f"{place}[{index}]", depth + 1, flags) for index, item in enumerate(value)]
         case _:
             raise PayloadRefused(f"{place}: a {type(value).__name__} is not JSON")
+
+
+def _clean_object(value: Mapping[Any, Any], place: str, depth: int, flags: set[str]) -> dict[str, Any]:
+    clean = {
+        _clean_key(key, place, flags): _clean(item, f"{place}.{key}", depth + 1, flags) for key, item in value.items()
+    }
+    if len(clean) != len(value):
+        raise PayloadRefused(f"{place}: two keys are the same once their lone surrogates are replaced; rename one")
+    return clean
 
 
 def _clean_number(value: float, place: str) -> float:
@@ -99,8 +105,10 @@ def _clean_key(key: Any, place: str, flags: set[str]) -> str:
 
 
 def _clean_text(text: str, flags: set[str]) -> str:
+    # An enumeration's member is a str whose own `__str__` says its name.
+    text = str.__str__(text)
     if text.isascii() or text.isprintable():
-        return str(text)
+        return text
     clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if clean != text:
         flags.add(SURROGATES_REPLACED)

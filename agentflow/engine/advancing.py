@@ -13,6 +13,7 @@ from agentflow.domain.run import Run, RunStatus
 from agentflow.domain.step import Step
 from agentflow.engine.deciding import Plan, apply_plan, make_plan
 from agentflow.engine.runtime import Runtime
+from agentflow.engine.skipping import skip_unbegun
 from agentflow.store import conversations, logs, runs, steps
 from agentflow.store.database import Transaction
 
@@ -40,12 +41,10 @@ def advance_run(runtime: Runtime, run_id: str) -> Advanced:
 
 
 def _advance_once(runtime: Runtime, run_id: str) -> Advanced | None:
-    with runtime.database.transaction() as tx:
-        found = runs.read(tx, run_id)
-        history = runs.history(tx, run_id) if found else []
+    found = runtime.database.atomically(lambda tx: _read(tx, run_id))
     if found is None:
         return Advanced("no_such_run")
-    run, is_due = found
+    run, is_due, history = found
     if run.status.is_final:
         return Advanced("final")
     if run.stop_requested:
@@ -58,6 +57,12 @@ def _advance_once(runtime: Runtime, run_id: str) -> Advanced | None:
     if plan is None:
         return Advanced("undecided")
     return runtime.database.atomically(lambda tx: _write(tx, run_id, plan))
+
+
+def _read(tx: Transaction, run_id: str) -> tuple[Run, bool, Sequence[Step]] | None:
+    # The run before its steps: what is recorded in between makes the run's version too old, never the history.
+    found = runs.read(tx, run_id)
+    return (*found, runs.history(tx, run_id)) if found else None
 
 
 def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
@@ -111,15 +116,15 @@ def _stop(tx: Transaction, run_id: str) -> Advanced:
         return Advanced("final")
     run, _ = locked
     reason = run.stop_requested or "stopped"
-    steps.skip_pending(tx, run_id)
+    woken = skip_unbegun(tx, run_id)
     still_open = steps.open_steps(tx, run_id)
     if still_open:
         runs.mark_decided(tx, run_id, run.version, run.current_step)
-        return Advanced("stopping")
+        return Advanced("stopping", woken)
     status = RunStatus.CANCELLED if reason == "cancel" else RunStatus.FAILED
     error = None if reason == "cancel" else {"kind": reason, "message": _why(reason, run), "step_index": None}
     runs.finish(tx, run, status, reason, error=error)
-    return Advanced("stopped", conversations.pass_turn(tx, run))
+    return Advanced("stopped", [*woken, *conversations.pass_turn(tx, run)])
 
 
 def _why(reason: str, run: Run) -> str:

@@ -13,9 +13,10 @@ from agentflow.declare.tool import Tool
 from agentflow.domain import payload
 from agentflow.domain.claim import Claim
 from agentflow.domain.errors import PayloadRefused, ToolError
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed
-from agentflow.domain.step import Effect
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, OutboxMessage
 from agentflow.engine.runtime import Runtime
+from agentflow.policy.doubt import doubt, happened
+from agentflow.store.database import is_passing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,21 +27,44 @@ log = structlog.get_logger("agentflow.tool")
 def call_tool(
     runtime: Runtime, claim: Claim, tool: Tool[Any, Any], connection: Connection | None = None
 ) -> AttemptOutcome:
-    """Call a tool and return what came of it; whatever it raises is an outcome too."""
-    context = _context(runtime, claim, tool, connection)
+    """Call a tool and return what came of it; whatever it raises is an outcome too.
+
+    Only a passing failure of the recording transaction is raised: it is begun again, and the tool with it.
+    """
     try:
-        result = payload.sanitise(tool.run(context, claim.step.input))
-        scratchpad = payload.sanitise(context.scratchpad.changes)
+        arguments = tool.signature.parse(claim.step.input)
+    except ValueError as error:
+        return Failed("bad_input", f"the arguments of {tool.name!r} do not fit: {error}", happened=False)
+    return doubt(claim.step.effect, _call(claim, tool, _context(runtime, claim, tool, connection), arguments))
+
+
+def _call(claim: Claim, tool: Tool[Any, Any], context: Context, arguments: dict[str, Any]) -> AttemptOutcome:
+    effect = claim.step.effect
+    try:
+        returned = tool.call(context, arguments)
     except ToolError as error:
-        return Failed("tool_error", str(error), happened=_happened(claim.step.effect, said=error.happened))
-    except PayloadRefused as error:
-        happened = None if claim.step.effect is not Effect.READ else False
-        return Failed("bad_output", f"the result of {tool.name!r} cannot be kept: {error}", happened)
+        return Failed("tool_error", str(error), happened(effect, said=error.happened))
     except Exception as error:
+        if context.recording_connection is not None and is_passing(error):
+            raise
         context.logger.exception("tool_raised", tool=tool.name)
-        return Failed("bug", f"{type(error).__name__}: {error}", happened=_happened(claim.step.effect, said=None))
-    flags = sorted({*result.flags, *scratchpad.flags})
-    return Completed(result.value, scratchpad=scratchpad.value, outbox=context.outbox.messages, flags=flags)
+        return Failed("bug", f"{type(error).__name__}: {error}", happened(effect, said=None))
+    try:
+        return _completed(tool.as_json(returned), context)
+    except PayloadRefused as error:
+        return Failed("bad_output", f"what {tool.name!r} gave cannot be kept: {error}", happened(effect, said=True))
+
+
+def _completed(result: Any, context: Context) -> Completed:
+    clean = payload.sanitise(result)
+    scratchpad = payload.sanitise(context.scratchpad.changes)
+    messages = [(each.kind, payload.sanitise(each.payload)) for each in context.outbox.messages]
+    return Completed(
+        clean.value,
+        scratchpad=scratchpad.value,
+        outbox=tuple(OutboxMessage(kind, each.value) for kind, each in messages),
+        flags=tuple(sorted({*clean.flags, *scratchpad.flags, *(flag for _, each in messages for flag in each.flags)})),
+    )
 
 
 def _context(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], connection: Connection | None) -> Context:
@@ -64,8 +88,3 @@ def _context(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], connection: C
 def _deadline(claim: Claim) -> datetime:
     end = claim.claimed_at + timedelta(seconds=claim.step.timeout_s)
     return min(end, claim.run.deadline_at or datetime.max.replace(tzinfo=UTC))
-
-
-def _happened(effect: Effect, *, said: bool | None) -> bool | None:
-    # A read changes nothing, and a transactional tool's writes are rolled back with its failure.
-    return False if effect in {Effect.READ, Effect.TRANSACTIONAL} else said

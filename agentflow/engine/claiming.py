@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
 from agentflow.domain.hint import Hint, advance_hint
@@ -70,6 +70,7 @@ def _claim(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token:
     if run.status is not RunStatus.RUNNING:
         settle_standing(tx, run, "claimed", step.step_index)
     history = runs.history(tx, run.run_id)
+    run = replace(run, deadline_at=row["deadline_at"])
     return Claim(run, step, row["attempt"], token, row["claimed_at"], row["lease_until"], history)
 
 
@@ -97,8 +98,9 @@ def _refuse(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> No
     match refusal.answer:
         case ClaimAnswer.BUDGET:
             runs.request_stop(tx, run.run_id, f"budget_{refusal.detail}")
-        case ClaimAnswer.RUN_STOPPED if refusal.detail == "deadline":
-            runs.request_stop(tx, run.run_id, "deadline")
+        case ClaimAnswer.RUN_STOPPED if run.stop_requested or refusal.detail == "deadline":
+            # A step may come back from a lost worker after its run was asked to stop: the run has still to end.
+            runs.request_stop(tx, run.run_id, refusal.detail)
         case ClaimAnswer.KEY_IN_FLIGHT:
             steps.park(tx, step, "key_in_flight", KEY_WAIT_S)
             settle_standing(tx, run, "key_in_flight", step.step_index)

@@ -13,6 +13,7 @@ from agentflow.domain.hint import Hint
 from agentflow.domain.run import Run, RunStatus
 from agentflow.domain.step import Step
 from agentflow.engine.planning import plan_steps
+from agentflow.engine.skipping import skip_unbegun
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.budget import within_budget
 from agentflow.store import conversations, runs, steps
@@ -30,12 +31,17 @@ class Plan:
 
 
 def make_plan(declaration: Declaration, run: Run, history: Sequence[Step]) -> Plan:
-    """Ask the declaration what comes next. Whatever it raises, beside a result that cannot be kept, is raised."""
+    """Ask the declaration what comes next.
+
+    Whatever it raises is raised, beside a result or arguments that cannot be kept: no later try would mend those.
+    """
     decision = within_budget(declaration.decide(run, history), run, history)
     match decision:
         case Next():
-            planned = plan_steps(declaration, run, decision.steps, len(history))
-            return Plan(run.version, decision, planned)
+            try:
+                return Plan(run.version, decision, plan_steps(declaration, run, decision.steps, len(history)))
+            except (ValueError, PayloadRefused) as error:
+                decision = Fail("bad_input", f"the next step cannot be made: {error}")
         case Done():
             try:
                 decision = Done(payload.sanitise(decision.result).value, decision.outcome)
@@ -58,12 +64,22 @@ def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int
         case Wait():
             if run.status is not RunStatus.PENDING:
                 settle_standing(tx, run, reason)
-        case Done(result, outcome):
-            runs.finish(tx, run, RunStatus.DONE, "done", result=result, outcome=outcome)
-            hints = conversations.pass_turn(tx, run)
-        case Fail(why, message, step_index):
-            error = {"kind": why, "message": message, "step_index": step_index}
-            runs.finish(tx, run, RunStatus.FAILED, why, error=error)
-            hints = conversations.pass_turn(tx, run)
+        case Done() | Fail():
+            hints = _end(tx, run, plan.decision, reason)
     runs.mark_decided(tx, run.run_id, plan.version + noted, current_step)
     return hints
+
+
+def _end(tx: Transaction, run: Run, decision: Done | Fail, reason: str) -> list[Hint]:
+    """End a run that has nothing running or in doubt; else its coordinator is asked again once that has its outcome."""
+    woken = skip_unbegun(tx, run.run_id)
+    if steps.open_steps(tx, run.run_id):
+        settle_standing(tx, run, reason)
+        return woken
+    match decision:
+        case Done(result, outcome):
+            runs.finish(tx, run, RunStatus.DONE, "done", result=result, outcome=outcome)
+        case Fail(why, message, step_index):
+            told = payload.sanitise({"kind": why, "message": message, "step_index": step_index})
+            runs.finish(tx, run, RunStatus.FAILED, why, error=told.value)
+    return [*woken, *conversations.pass_turn(tx, run)]

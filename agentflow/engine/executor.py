@@ -15,15 +15,18 @@ from agentflow.declare.tool import Tool
 from agentflow.domain.claim import Claim, Refused
 from agentflow.domain.identity import new_token
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
+from agentflow.domain.run import Run
 from agentflow.domain.step import MODEL, Effect, Step, StepStatus
 from agentflow.engine.advancing import advance_run
 from agentflow.engine.calling import call_tool
 from agentflow.engine.claiming import Claimed, NotClaimed, claim_step
 from agentflow.engine.deciding import Plan, make_plan
+from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.late import keep_late_outcome
-from agentflow.engine.recording import Recorded, record_by_doing, record_outcome
+from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.thinking import call_model
+from agentflow.engine.writes import EndedByTool, call_and_write
 from agentflow.store import runs
 from agentflow.store.database import Transaction
 
@@ -98,19 +101,19 @@ def _call_then_record(runtime: Runtime, claim: Claim, declaration: Declaration) 
 
 
 def _do_inside_record(runtime: Runtime, claim: Claim, tool: Tool[Any, Any]) -> Recorded | Fenced:
-    def call(tx: Transaction) -> tuple[AttemptOutcome, float]:
+    def call(tx: Transaction, run: Run) -> Tried:
         started = time.perf_counter()
-        savepoint = tx.connection.begin_nested()
-        outcome = call_tool(runtime, claim, tool, tx.connection)
-        if isinstance(outcome, Completed):
-            savepoint.commit()
-        else:
-            savepoint.rollback()
+        outcome = call_and_write(
+            tx, lambda: join_scratchpad(claim, run, call_tool(runtime, claim, tool, tx.connection))
+        )
         runtime.reached("after_call", claim, outcome)
-        return outcome, (time.perf_counter() - started) * 1000
+        return Tried(outcome, (time.perf_counter() - started) * 1000)
 
     runtime.reached("before_record", claim)
-    recorded = record_by_doing(runtime, claim, call)
+    try:
+        recorded = record_by_doing(runtime, claim, call)
+    except EndedByTool as error:
+        recorded = record_outcome(runtime, claim, Failed("bug", str(error), happened=False), latency_ms=0.0)
     return recorded or Fenced(
         Failed("lease_lost", "the attempt was not ours any more; nothing was done", happened=False)
     )
@@ -131,12 +134,12 @@ def _plan_at_once(runtime: Runtime, claim: Claim, declaration: Declaration, outc
     if not declaration.decides_at_once or isinstance(outcome, InDoubt):
         return None
     run, history = claim.run, claim.history
-    if any(step.is_open and step.step_index != claim.step.step_index for step in history):
-        with runtime.database.transaction() as tx:
-            found = runs.read(tx, run.run_id)
-            history = runs.history(tx, run.run_id)
-        run = found[0] if found else run
     try:
+        if any(step.is_open and step.step_index != claim.step.step_index for step in history):
+            with runtime.database.transaction() as tx:
+                found = runs.read(tx, run.run_id)
+                history = runs.history(tx, run.run_id)
+            run = found[0] if found else run
         return make_plan(declaration, run, [_with_outcome(step, claim, outcome) for step in history])
     except Exception:
         log.exception("decide_raised", run_id=run.run_id, agent=run.agent)

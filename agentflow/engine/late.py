@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentflow.domain.claim import Claim
-from agentflow.domain.outcome import AttemptOutcome, Completed
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed
 from agentflow.domain.step import Effect
 from agentflow.engine.recording import error_of
 from agentflow.engine.runtime import Runtime
@@ -13,12 +13,12 @@ from agentflow.store.database import Transaction
 
 def keep_late_outcome(runtime: Runtime, claim: Claim, outcome: AttemptOutcome) -> None:
     """Keep what a fenced-off attempt came to; alert where its effect took place all the same."""
-    completed = isinstance(outcome, Completed)
+    happened = isinstance(outcome, Completed) or (isinstance(outcome, Failed) and outcome.happened is True)
     evidence = {"output": outcome.output} if isinstance(outcome, Completed) else {"error": error_of(outcome)}
 
     def body(tx: Transaction) -> None:
         logs.keep_late_result(tx, claim, evidence)
-        if completed and claim.step.effect is not Effect.READ:
+        if happened and claim.step.effect is not Effect.READ:
             where = f"step {claim.step.step_index} of run {claim.run.run_id}"
             logs.alert(
                 tx,

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
 from agentflow.domain.run import Run
 from agentflow.domain.step import StepStatus
+from agentflow.engine.alarms import alert_outcome
 from agentflow.engine.deciding import Plan, apply_plan
+from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.keys import KeyEnd, decide_key_end
+from agentflow.policy.scratchpad import merged
 from agentflow.store import keys, logs, runs, steps
 from agentflow.store.database import Transaction
 
@@ -27,6 +31,19 @@ _STATUS: Mapping[type, StepStatus] = {
 
 # An outcome is worth waiting for: as long as the lease leaves room, a database that restarts loses none.
 _PATIENCE_S = RECORD_MARGIN_S - 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What an attempt came to, and the plan that was made for exactly that."""
+
+    outcome: AttemptOutcome
+    latency_ms: float
+    plan: Plan | None = None
+
+
+# Runs under the run's lock, behind the fence.
+Try = Callable[[Transaction, Run], Tried]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +63,20 @@ def record_outcome(
     Step, logs, outbox rows, key and spent budget commit together, so that a crash leaves all or none. `plan` is
     written too where the run's version is still the one it was made on.
     """
-    return _record(runtime, claim, lambda _: (outcome, latency_ms), plan)
+
+    def give(_: Transaction, run: Run) -> Tried:
+        joined = join_scratchpad(claim, run, outcome)
+        return Tried(joined, latency_ms, plan if joined is outcome else None)
+
+    return _record(runtime, claim, give)
 
 
-def record_by_doing(
-    runtime: Runtime, claim: Claim, call: Callable[[Transaction], tuple[AttemptOutcome, float]]
-) -> Recorded | None:
+def record_by_doing(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
     """Call a transactional tool inside the recording transaction, behind the fence, and record what it came to."""
-    return _record(runtime, claim, call, None)
+    return _record(runtime, claim, call)
 
 
-def _record(
-    runtime: Runtime, claim: Claim, call: Callable[[Transaction], tuple[AttemptOutcome, float]], plan: Plan | None
-) -> Recorded | None:
+def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
     kept: list[AttemptOutcome] = []
 
     def body(tx: Transaction) -> Recorded | None:
@@ -68,43 +86,48 @@ def _record(
             return None
         run, _ = locked
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
-            # An earlier try at this transaction did commit; only its answer was lost.
-            return Recorded(_known_outcome(step, kept), undecided=True)
-        outcome, latency_ms = call(tx)
-        kept[:] = [outcome]
-        return _write(tx, claim, run, step, outcome, latency_ms, plan)
+            # An earlier try at this transaction did commit and only its answer was lost; or others ended the step.
+            known = [outcome for outcome in kept if _STATUS[type(outcome)] is step.status]
+            return Recorded(known[0], undecided=True) if known else None
+        tried = call(tx, run)
+        if step.status is StepStatus.IN_DOUBT and isinstance(tried.outcome, InDoubt):
+            return None
+        kept[:] = [tried.outcome]
+        return _write(tx, claim, run, step, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
 
 
-def _write(
-    tx: Transaction,
-    claim: Claim,
-    run: Run,
-    step: LockedStep,
-    outcome: AttemptOutcome,
-    latency_ms: float,
-    plan: Plan | None,
-) -> Recorded:
+def _write(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tried) -> Recorded:
+    outcome, plan = tried.outcome, tried.plan
     status = _STATUS[type(outcome)]
     error = error_of(outcome)
     output = outcome.output if isinstance(outcome, Completed) else None
     flags = outcome.flags if isinstance(outcome, Completed) else ()
     steps.finish(tx, step, status, output=output, error=error, flags=flags)
-    logs.end_attempt(tx, step, status, error=error, latency_ms=latency_ms)
-    if not isinstance(outcome, InDoubt) and outcome.model_call is not None:
-        logs.model_call(tx, claim, outcome.model_call, latency_ms)
-    if isinstance(outcome, Completed):
-        logs.outbox(tx, claim, outcome.outbox)
+    _log(tx, claim, run, step, tried)
     hints = _end_key(tx, step, outcome)
     tokens, cost_usd = _spent(outcome)
-    runs.note_outcome(tx, run, step.step_index, _merged(run, outcome), tokens=tokens, cost_usd=cost_usd)
+    changes = outcome.scratchpad if isinstance(outcome, Completed) else {}
+    scratchpad = merged(run.scratchpad, changes)
+    runs.note_outcome(tx, run, step.step_index, scratchpad, tokens=tokens, cost_usd=cost_usd)
     current = plan is not None and plan.version == run.version and not run.stop_requested
     if plan is not None and current and step.status is StepStatus.RUNNING:
         applied = apply_plan(tx, run, plan, reason=f"step_{status}", noted=1)
         return Recorded(outcome, undecided=False, hints=[*hints, *applied])
     settle_standing(tx, run, f"step_{status}", step.step_index)
     return Recorded(outcome, undecided=True, hints=hints)
+
+
+def _log(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tried) -> None:
+    outcome = tried.outcome
+    error = error_of(outcome)
+    logs.end_attempt(tx, step, _STATUS[type(outcome)], error=error, latency_ms=tried.latency_ms)
+    if not isinstance(outcome, InDoubt) and outcome.model_call is not None:
+        logs.model_call(tx, claim, outcome.model_call, tried.latency_ms)
+    if isinstance(outcome, Completed):
+        logs.outbox(tx, claim, outcome.outbox)
+    alert_outcome(tx, run, step, outcome)
 
 
 def _end_key(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list[Hint]:
@@ -114,12 +137,6 @@ def _end_key(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list
     if end is KeyEnd.FREED:
         return list(keys.free(tx, step))
     return list(keys.resolve(tx, step, end, outcome.output if isinstance(outcome, Completed) else None))
-
-
-def _merged(run: Run, outcome: AttemptOutcome) -> Mapping[str, Any]:
-    changes = outcome.scratchpad if isinstance(outcome, Completed) else {}
-    merged = {**run.scratchpad, **changes}
-    return {key: value for key, value in merged.items() if value is not None}
 
 
 def _spent(outcome: AttemptOutcome) -> tuple[int, Decimal]:
@@ -134,11 +151,7 @@ def error_of(outcome: AttemptOutcome) -> Mapping[str, Any] | None:
     match outcome:
         case Completed():
             return None
-        case Failed():
-            return {"kind": outcome.kind, "message": outcome.message, "happened": outcome.happened, **outcome.details}
-        case InDoubt():
-            return {"kind": outcome.kind, "message": outcome.message, "happened": None}
-
-
-def _known_outcome(step: LockedStep, kept: list[AttemptOutcome]) -> AttemptOutcome:
-    return kept[0] if kept else Failed("unknown", f"recorded as {step.status} by an earlier try")
+        case Failed(kind, message, happened, details):
+            return {"kind": kind, "message": payload.sanitise(message).value, "happened": happened, **details}
+        case InDoubt(kind, message):
+            return {"kind": kind, "message": payload.sanitise(message).value, "happened": None}

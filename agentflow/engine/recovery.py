@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.hint import Hint, advance_hint
 from agentflow.domain.run import Run
 from agentflow.domain.step import StepStatus
+from agentflow.engine.alarms import alert_step
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.recovery import Evidence, NotYet, Poison, PutInDoubt, RunAgain, decide_lost
 from agentflow.store import keys, logs, runs, steps
@@ -47,7 +46,7 @@ def _put_in_doubt(tx: Transaction, run: Run, step: LockedStep, evidence: Evidenc
     logs.end_attempt(tx, step, StepStatus.IN_DOUBT, error=error)
     hints = list(keys.resolve(tx, step, "in_doubt")) if step.business_key else []
     settle_standing(tx, run, "step_in_doubt", step.step_index)
-    _alert(tx, run, step, "in_doubt", f"{step.tool_name!r} is in doubt: {message}")
+    alert_step(tx, run, step, "in_doubt", f"{step.tool_name!r} is in doubt: {message}")
     return hints
 
 
@@ -59,13 +58,8 @@ def _poison(tx: Transaction, run: Run, step: LockedStep, deaths: int) -> list[Hi
     hints = list(keys.free(tx, step)) if step.business_key else []
     runs.note_settled(tx, run, step.step_index)
     settle_standing(tx, run, "step_error", step.step_index)
-    _alert(tx, run, step, "poison", message)
+    alert_step(tx, run, step, "poison", message)
     return [*hints, advance_hint(run.run_id, run.queue)]
-
-
-def _alert(tx: Transaction, run: Run, step: LockedStep, cause: str, message: str) -> None:
-    place: dict[str, Any] = {"run_id": run.run_id, "step_index": step.step_index}
-    logs.alert(tx, run.tenant, f"{cause}:{run.run_id}:{step.step_index}", message, **place)
 
 
 def _why(evidence: Evidence) -> str:

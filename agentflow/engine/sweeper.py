@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -53,10 +53,12 @@ class Sweeper:
         self._hint_forgotten()
         return True
 
-    def report_dead_children(self, alive: Sequence[int]) -> None:
+    def report_dead_children(self, live_pids: Callable[[], Sequence[int]]) -> None:
         """Take back the steps of this worker's own children that are gone."""
-        lost = self._database.atomically(lambda tx: sweeps.steps_of_dead_children(tx, self._worker_id, alive))
-        self._take_back(lost)
+        claimed = self._database.atomically(lambda tx: sweeps.steps_by_process(tx, self._worker_id))
+        # Asked after the steps are read: a child that was born in between claimed none of them.
+        alive = frozenset(live_pids())
+        self._take_back([step for step, pid in claimed if pid not in alive])
 
     def _take_back_lost(self) -> None:
         self._take_back(

@@ -47,8 +47,14 @@ def build_request(agent: Agent, claim: Claim, earlier: Sequence[Sequence[Step]])
         settings=agent.settings,
         result_schema=agent.result_schema,
         user=claim.run.user_id,
-        timeout_s=agent.model_timeout_s,
+        timeout_s=_timeout_s(agent, claim),
     )
+
+
+def _timeout_s(agent: Agent, claim: Claim) -> float:
+    if claim.run.deadline_at is None:
+        return agent.model_timeout_s
+    return min(agent.model_timeout_s, max(0.1, (claim.run.deadline_at - claim.claimed_at).total_seconds()))
 
 
 def classify_response(agent: Agent, request: ModelRequest, response: ModelResponse) -> AttemptOutcome:

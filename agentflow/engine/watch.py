@@ -69,7 +69,7 @@ class Watch:
         )
         if not known:
             self._registration.write(self._database)
-        self._sweeper.report_dead_children(self._live_pids())
+        self._sweeper.report_dead_children(self._live_pids)
 
     def _run_errands(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from agentflow.domain.decision import Decision, Fail, Next
@@ -43,7 +44,8 @@ def exhausted(run: Run) -> str | None:
     )
     for name, used in checks:
         ceiling = budget.get(name)
-        if ceiling is not None and used >= ceiling:
+        # Through its digits: the float 0.1 is a little more than the ten cents it stands for.
+        if ceiling is not None and used >= Decimal(str(ceiling)):
             return name
     return None
 

@@ -25,8 +25,8 @@ def messages_of(history: Sequence[Step]) -> list[Message]:
     for step in history:
         if step.tool_name != MODEL:
             continue
-        if asked := step.input.get("message"):
-            messages.append(message.user(asked))
+        if "message" in step.input:
+            messages.append(message.user(step.input["message"]))
         if step.status is StepStatus.OK:
             messages.append(message.assistant(step.output["content"], step.output["tool_calls"]))
             for index, call in enumerate(step.output["tool_calls"]):
@@ -57,4 +57,5 @@ def _answer(thought: Step, call: ToolCall, index: int, acted: Step | None) -> Me
 def _failure(error: Mapping[str, Any]) -> str:
     if error.get("kind") == "tool_error":
         return shown(error["message"])
-    return json.dumps({"error": {"kind": error.get("kind"), "message": error.get("message")}}, ensure_ascii=False)
+    typed = {"kind": error.get("kind"), "message": shown(error.get("message"))}
+    return json.dumps({"error": typed}, ensure_ascii=False)

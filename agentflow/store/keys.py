@@ -17,19 +17,14 @@ from agentflow.store.rows import key_of
 
 def take(tx: Transaction, step: LockedStep) -> KeyRecord | None:
     """Take the step's key; return None where that went through, else the locked record of its holder."""
-    taken = tx.run(
-        "insert_key",
-        tenant=step.tenant,
-        tool=step.tool_name,
-        key=step.idempotency_key,
-        run_id=step.run_id,
-        step_index=step.step_index,
-        args_hash=step.args_hash,
-    )
-    if taken:
-        return None
-    row = tx.row("lock_key", tenant=step.tenant, tool=step.tool_name, key=step.idempotency_key)
-    return key_of(row) if row else None
+    names = {"tenant": step.tenant, "tool": step.tool_name, "key": step.idempotency_key}
+    while True:
+        holder = {"run_id": step.run_id, "step_index": step.step_index, "args_hash": step.args_hash}
+        if tx.run("insert_key", **names, **holder):
+            return None
+        # Its holder may give it back between the two statements: then nobody holds it yet.
+        if row := tx.row("lock_key", **names):
+            return key_of(row)
 
 
 def resolve(tx: Transaction, step: LockedStep, status: str, output: Any = None) -> Sequence[Hint]:

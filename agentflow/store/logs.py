@@ -76,7 +76,7 @@ def outbox(tx: Transaction, claim: Claim, messages: Sequence[OutboxMessage]) -> 
             "step_index": claim.step.step_index,
             "item": item,
             "kind": message.kind,
-            "payload": payload.dumps(payload.sanitise(message.payload).value),
+            "payload": payload.dumps(message.payload),
         }
         for item, message in enumerate(messages)
     ]
@@ -87,7 +87,8 @@ def alert(
     tx: Transaction, tenant: str, cause: str, message: str, *, run_id: str | None = None, step_index: int | None = None
 ) -> None:
     """Note something that a person has to see; the same cause again is counted."""
-    tx.run("raise_alert", tenant=tenant, cause=cause, message=message, run_id=run_id, step_index=step_index)
+    told = payload.sanitise(message).value.replace("\x00", "\ufffd")
+    tx.run("raise_alert", tenant=tenant, cause=cause, message=told, run_id=run_id, step_index=step_index)
 
 
 def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, Any]]) -> bytes | None:

@@ -46,7 +46,6 @@ def earlier_history(tx: Transaction, run: Run) -> Sequence[Sequence[Step]]:
         "read_earlier_steps",
         tenant=run.tenant,
         conversation_id=run.conversation_id,
-        created_at=run.created_at,
         run_id=run.run_id,
     )
     by_run: dict[str, list[Step]] = {}
@@ -136,7 +135,8 @@ def note_settled(tx: Transaction, run: Run, step_index: int) -> None:
 
 def _log_transition(tx: Transaction, run: Run, status: RunStatus, reason: str, step_index: int | None) -> None:
     if status not in RUN_TRANSITIONS[run.status]:
-        raise IllegalTransition(f"run {run.run_id!r} cannot go from {run.status!r} to {status!r} ({reason})")
+        old, new = run.status.value, status.value
+        raise IllegalTransition(f"run {run.run_id!r} cannot go from {old!r} to {new!r} ({reason})")
     tx.run(
         "log_transition",
         tenant=run.tenant,

@@ -151,9 +151,9 @@ def fail_lost(tx: Transaction, step: LockedStep, status: StepStatus, error: Mapp
     )
 
 
-def skip_pending(tx: Transaction, run_id: str) -> int:
-    """Skip what a stopping run had not begun; return how many steps that were."""
-    return tx.run("skip_pending", run_id=run_id)
+def skip_pending(tx: Transaction, run_id: str) -> Sequence[LockedStep]:
+    """Skip what a stopping run had not begun; return those steps."""
+    return [locked_step_of(row) for row in tx.rows("skip_pending", run_id=run_id)]
 
 
 def _open_step_of(row: Mapping[str, Any]) -> OpenStep:
@@ -165,7 +165,7 @@ def _open_step_of(row: Mapping[str, Any]) -> OpenStep:
 def _check(step: LockedStep, status: StepStatus) -> None:
     if status not in STEP_TRANSITIONS[step.status]:
         where = f"step {step.step_index} of run {step.run_id!r}"
-        raise IllegalTransition(f"{where} cannot go from {step.status!r} to {status!r}")
+        raise IllegalTransition(f"{where} cannot go from {step.status.value!r} to {status.value!r}")
 
 
 def _dumps(value: Any) -> str:

@@ -75,10 +75,13 @@ def lost_steps(tx: Transaction, *, judge: str, dead_s: float, most: int) -> Sequ
     return [LostStep(str(row["run_id"]), row["step_index"], row["attempt"], row["evidence"]) for row in rows]
 
 
-def steps_of_dead_children(tx: Transaction, worker_id: str, alive: Sequence[int]) -> Sequence[LostStep]:
-    """Return a worker's claimed steps whose process is not among its live ones."""
-    rows = tx.rows("steps_of_dead_children", worker_id=worker_id, alive=list(alive))
-    return [LostStep(str(row["run_id"]), row["step_index"], row["attempt"], "child_dead") for row in rows]
+def steps_by_process(tx: Transaction, worker_id: str) -> Sequence[tuple[LostStep, int]]:
+    """Return a worker's claimed steps, each with its process's id, as they would be lost if that process were dead."""
+    rows = tx.rows("steps_by_process", worker_id=worker_id)
+    return [
+        (LostStep(str(row["run_id"]), row["step_index"], row["attempt"], "child_dead"), row["worker_pid"])
+        for row in rows
+    ]
 
 
 def _ids(hintable: Hintable) -> dict[str, Any]:

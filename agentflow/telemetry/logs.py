@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,15 +11,24 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-_PASSWORD_IN_URL = re.compile(r"(?P<front>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@'\"]*):[^\s/@'\"]+@")
-# These tell of every message; what became of it is told by the task's own line.
-_QUIET = ("celery.worker.strategy", "celery.app.trace.received", "kombu", "httpx2", "httpcore2", "watchfiles")
+from agentflow.telemetry.redaction import without_passwords
+
+# These tell of what is only on its way; what became of it has lines of its own.
+_QUIET = {
+    "alembic": logging.WARNING,
+    "celery.worker.consumer.connection": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    "flower.inspector": logging.ERROR,
+    "httpcore2": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "watchfiles": logging.WARNING,
+}
 
 
-def configure_logging(level: str | int = "INFO", *, json: bool | None = None, colours: bool | None = None) -> None:
+def configure_logging(level: str | int = "INFO", *, json: bool | None = None) -> None:
     """Send every log line of this process to stderr: JSON in a pipe or a container, readable on a terminal.
 
-    `json` and `colours` override what stderr is. May be called again; the last call counts.
+    `json` overrides what stderr is; FORCE_COLOR asks for colours in a pipe. May be called again; the last call counts.
     """
     on_terminal = sys.stderr.isatty()
     as_json = not on_terminal if json is None else json
@@ -38,7 +47,7 @@ def configure_logging(level: str | int = "INFO", *, json: bool | None = None, co
         foreign_pre_chain=known,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *_rendering(as_json=as_json, colours=on_terminal if colours is None else colours),
+            *_rendering(as_json=as_json, colours=on_terminal or bool(os.environ.get("FORCE_COLOR"))),
         ],
     )
     _install(formatter, level)
@@ -52,19 +61,13 @@ def hide_passwords(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
-def without_passwords(text: str) -> str:
-    """Return a text with the passwords of its URLs replaced."""
-    return _PASSWORD_IN_URL.sub(r"\g<front>:***@", text)
-
-
 def _known(*, as_json: bool) -> list[Processor]:
-    stamp = structlog.processors.TimeStamper(fmt="iso") if as_json else structlog.processors.TimeStamper("%H:%M:%S", utc=False)
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        stamp,
+        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
     ]
 
 
@@ -72,9 +75,14 @@ def _rendering(*, as_json: bool, colours: bool) -> list[Processor]:
     if as_json:
         return [structlog.processors.format_exc_info, hide_passwords, structlog.processors.JSONRenderer()]
     renderer = structlog.dev.ConsoleRenderer(
-        colors=colours, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        colors=colours, pad_event_to=0, pad_level=False, exception_formatter=structlog.dev.plain_traceback
     )
-    return [structlog.processors.format_exc_info, hide_passwords, renderer]
+    return [structlog.processors.format_exc_info, _drop_logger_name, hide_passwords, renderer]
+
+
+def _drop_logger_name(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.pop("logger", None)
+    return event
 
 
 def _install(formatter: logging.Formatter, level: str | int) -> None:
@@ -83,5 +91,5 @@ def _install(formatter: logging.Formatter, level: str | int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(least, root.level))

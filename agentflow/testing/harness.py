@@ -36,7 +36,8 @@ class Harness:
     def __init__(self, database_url: str, *, schema: str = "agentflow") -> None:
         self.database = Database(database_url, schema=schema, application="agentflow test")
         self.hints = CollectedHints()
-        self.client = Client(database_url=database_url, hints=self.hints)
+        here = settings().model_copy(update={"db_schema": schema})
+        self.client = Client(database_url=database_url, settings=here, hints=self.hints)
 
     def run(
         self,

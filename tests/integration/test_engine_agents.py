@@ -1,4 +1,4 @@
-from agentflow import Agent, Context, Pipeline, ToolError, tool
+from agentflow import Agent, Context, tool
 from agentflow.testing import Harness, call, calls, scripted
 
 
@@ -44,7 +44,13 @@ def test_an_agent_thinks_and_acts_until_it_has_an_answer(agentflow: Harness) -> 
 
     assert (run.status, run.result) == ("done", "all done")
     assert [step.tool_name for step in run.steps] == [
-        "model", "lookup_order", "model", "issue_refund", "model", "send_customer_email", "model",
+        "model",
+        "lookup_order",
+        "model",
+        "issue_refund",
+        "model",
+        "send_customer_email",
+        "model",
     ]
     assert run.effects("issue_refund") == 1
     assert [row["kind"] for row in run.outbox] == ["email"]
@@ -68,7 +74,9 @@ def test_a_transactional_tool_that_crashed_leaves_nothing_and_runs_again(agentfl
 
 
 def test_an_unsafe_tool_that_crashed_is_in_doubt_and_waits_for_a_person(agentflow: Harness) -> None:
-    run = agentflow.run(refunds, "send 4421", model=scripted(call("send_parcel", order_id="1"), "x"), crash_after="send_parcel")
+    run = agentflow.run(
+        refunds, "send 4421", model=scripted(call("send_parcel", order_id="1"), "x"), crash_after="send_parcel"
+    )
 
     assert (run.status, run.record.waiting_reason) == ("waiting_human", "in_doubt")
     assert run.steps[1].status == "in_doubt"

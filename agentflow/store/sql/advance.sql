@@ -15,15 +15,15 @@ from {schema}.agent_steps
 where run_id = %(run_id)s
 order by step_index
 
--- read_earlier_steps: read the steps of the runs before this one in its conversation, in order
+-- read_earlier_steps: read the steps of the runs that had their turn before this one, in the order of their turns
 select
     s.run_id, s.step_index, s.tool_name, s.tool_input, s.tool_output, s.error, s.status, s.attempt, s.idempotency_key,
     s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at
 from {schema}.agent_runs r
 join {schema}.agent_steps s on s.run_id = r.run_id
 where r.tenant = %(tenant)s and r.conversation_id = %(conversation_id)s
-    and (r.created_at, r.run_id) < (%(created_at)s, %(run_id)s::uuid)
-order by r.created_at, r.run_id, s.step_index
+    and r.started_at < (select t.started_at from {schema}.agent_runs t where t.run_id = %(run_id)s)
+order by r.started_at, r.run_id, s.step_index
 
 -- take_turn: give a free turn to the first run in line
 with first as (

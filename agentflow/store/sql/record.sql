@@ -54,7 +54,7 @@ where run_id = %(run_id)s and step_index = %(step_index)s
 
 -- free_key: give an idempotency key back, since nothing happened under it
 delete from {schema}.idempotency_records
-where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_flight'
+where run_id = %(run_id)s and step_index = %(step_index)s and status in ('in_flight', 'in_doubt')
 
 -- wake_waiters: make the steps due that wait for an idempotency key
 with waiters as (
@@ -125,7 +125,7 @@ with passed as (
     returning c.turn_run_id
 )
 update {schema}.agent_runs r
-set advance_due_at = coalesce(r.not_before, clock_timestamp()), waiting_reason = null,
+set version = r.version + 1, advance_due_at = coalesce(r.not_before, clock_timestamp()), waiting_reason = null,
     advance_hinted_at = clock_timestamp(), advance_hints = 0
 from passed
 where r.run_id = passed.turn_run_id
@@ -140,6 +140,13 @@ order by step_index
 update {schema}.agent_steps
 set status = 'skipped', finished_at = clock_timestamp(), waiting_reason = null, next_attempt_at = null
 where run_id = %(run_id)s and status = 'pending'
+returning
+    run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
+    args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
+    lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant
+
+-- check_constraints: raise now what a deferred constraint would raise at the commit
+set constraints all immediate
 
 -- raise_alert: note something that a person has to see, once per cause
 insert into {schema}.alerts (tenant, cause, run_id, step_index, message)

@@ -82,9 +82,9 @@ where s.status = 'running' and (
 )
 limit %(most)s
 
--- steps_of_dead_children: find a worker's claimed steps whose process is gone
-select run_id, step_index, attempt from {schema}.agent_steps
-where status = 'running' and worker_id = %(worker_id)s and not worker_pid = any(%(alive)s::int[])
+-- steps_by_process: list a worker's claimed steps with the process that has each
+select run_id, step_index, attempt, worker_pid from {schema}.agent_steps
+where status = 'running' and worker_id = %(worker_id)s
 
 -- take_back_step: end a lost attempt and make its step pending again
 update {schema}.agent_steps

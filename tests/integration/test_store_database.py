@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from agentflow.domain.errors import DatabaseUnavailable
+from agentflow.store.database import Database, Transaction, is_passing, probe_engine
+from agentflow.testing import Harness
+
+
+@pytest.fixture
+def database(agentflow: Harness) -> Iterator[Database]:
+    with probe_engine(agentflow.database.url).begin() as connection:
+        connection.execute(text("create table slips (id int primary key, n int default 0)"))
+    yield agentflow.database
+    with probe_engine(agentflow.database.url).begin() as connection:
+        connection.execute(text("drop table slips"))
+
+
+def insert(tx: Transaction, *numbers: int) -> None:
+    for number in numbers:
+        tx.connection.execute(text("insert into slips values (:id)"), {"id": number})
+
+
+def count(database: Database) -> int:
+    with database.transaction() as tx:
+        return int(tx.connection.execute(text("select count(*) from slips")).scalar_one())
+
+
+def failing(tx: Transaction, sqlstate: str) -> None:
+    tx.connection.exec_driver_sql(f"do $$ begin raise exception 'no' using errcode = '{sqlstate}'; end $$")
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57P01"])
+def test_a_passing_failure_runs_the_whole_body_again(database: Database, sqlstate: str) -> None:
+    tries: list[int] = []
+
+    def body(tx: Transaction) -> str:
+        tries.append(len(tries))
+        insert(tx, 1)
+        if len(tries) < 3:
+            failing(tx, sqlstate)
+        return "done"
+
+    assert database.atomically(body) == "done"
+    assert (len(tries), count(database)) == (3, 1)
+
+
+@pytest.mark.parametrize("sqlstate", ["23505", "22P02", "42601", "P0001"])
+def test_any_other_failure_is_raised_at_once_and_leaves_nothing(database: Database, sqlstate: str) -> None:
+    tries: list[int] = []
+
+    def body(tx: Transaction) -> None:
+        tries.append(1)
+        insert(tx, 1)
+        failing(tx, sqlstate)
+
+    with pytest.raises(DBAPIError):
+        database.atomically(body)
+    assert (len(tries), count(database)) == (1, 0)
+
+
+def test_an_error_of_the_bodys_own_leaves_nothing(database: Database) -> None:
+    def body(tx: Transaction) -> None:
+        insert(tx, 1)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        database.atomically(body)
+    assert count(database) == 0
+
+
+def test_patience_ends_with_the_failure_itself(database: Database) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        database.atomically(lambda tx: failing(tx, "40001"), patience_s=0.2)
+
+    assert is_passing(raised.value)
+
+
+def test_a_connection_that_was_cut_in_a_transaction_is_replaced(database: Database) -> None:
+    tries: list[int] = []
+
+    def body(tx: Transaction) -> None:
+        insert(tx, 1)
+        tries.append(1)
+        if len(tries) == 1:
+            tx.connection.exec_driver_sql("select pg_terminate_backend(pg_backend_pid())")
+
+    database.atomically(body)
+
+    assert (len(tries), count(database)) == (2, 1)
+
+
+def test_connections_that_were_cut_while_they_rested_are_replaced(database: Database) -> None:
+    together = Barrier(3)
+
+    def body(tx: Transaction) -> None:
+        tx.connection.exec_driver_sql("select 1")
+        together.wait()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: database.atomically(body), range(3)))
+    with probe_engine(database.url).connect() as other:
+        other.execute(
+            text(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        )
+
+    assert database.atomically(lambda tx: tx.connection.execute(text("select 7")).scalar()) == 7
+
+
+def test_two_transactions_in_a_deadlock_both_get_through(database: Database) -> None:
+    both = Barrier(2)
+    database.atomically(lambda tx: insert(tx, 1, 2))
+
+    def add(first: int, second: int) -> None:
+        held: list[bool] = []
+
+        def body(tx: Transaction) -> None:
+            tx.connection.exec_driver_sql("set local deadlock_timeout = '20ms'")
+            tx.connection.exec_driver_sql("update slips set n = n + 1 where id = %s", (first,))
+            if not held:
+                held.append(True)
+                both.wait()
+            tx.connection.exec_driver_sql("update slips set n = n + 1 where id = %s", (second,))
+
+        database.atomically(body)
+
+    with ThreadPoolExecutor(2) as threads:
+        for each in [threads.submit(add, 1, 2), threads.submit(add, 2, 1)]:
+            each.result()
+
+    assert database.atomically(lambda tx: tx.connection.execute(text("select sum(n) from slips")).scalar()) == 4
+
+
+def test_a_database_that_is_not_there_is_unavailable_without_its_password(database: Database) -> None:
+    nowhere = Database("postgresql+psycopg2://u:s3cret@127.0.0.1:1/d")
+
+    with pytest.raises(DatabaseUnavailable, match="the database does not answer") as raised:
+        nowhere.atomically(lambda tx: None, patience_s=0)
+
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_unique_violation_is_the_callers_to_see(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        database.atomically(lambda tx: insert(tx, 1, 1))
+
+
+def test_every_wait_on_the_servers_side_is_bounded(database: Database) -> None:
+    def body(tx: Transaction) -> list[str]:
+        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        return [str(tx.connection.exec_driver_sql(f"show {name}").scalar()) for name in names]
+
+    assert database.atomically(body) == ["5s", "30s", "15s"]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
+from agentflow.domain.step import Effect
+from agentflow.policy.doubt import doubt, happened
+from agentflow.policy.recovery import (
+    POISON_DEATHS,
+    Evidence,
+    NotYet,
+    Poison,
+    PutInDoubt,
+    Recovery,
+    RunAgain,
+    decide_lost,
+)
+
+AGAIN = RunAgain(0)
+
+# The protocol's first table: class by class, what a lost attempt becomes on each evidence.
+LOST: dict[Effect, dict[Evidence, Recovery]] = {
+    Effect.READ: dict.fromkeys(Evidence, AGAIN),
+    Effect.TRANSACTIONAL: dict.fromkeys(Evidence, AGAIN),
+    Effect.KEYED: dict.fromkeys(Evidence, AGAIN),
+    Effect.IDEMPOTENT: {
+        Evidence.LEASE_OVER: AGAIN,
+        Evidence.WORKER_DEAD: NotYet(),
+        Evidence.CHILD_DEAD: AGAIN,
+    },
+    Effect.VERIFIED: {
+        Evidence.LEASE_OVER: PutInDoubt(),
+        Evidence.WORKER_DEAD: NotYet(),
+        Evidence.CHILD_DEAD: NotYet(),
+    },
+    Effect.UNSAFE: {
+        Evidence.LEASE_OVER: PutInDoubt(),
+        Evidence.WORKER_DEAD: NotYet(),
+        Evidence.CHILD_DEAD: NotYet(),
+    },
+}
+
+
+@pytest.mark.parametrize(("effect", "evidence"), list(itertools.product(Effect, Evidence)))
+def test_a_lost_attempt_becomes_what_its_class_and_the_evidence_say(effect: Effect, evidence: Evidence) -> None:
+    assert decide_lost(effect, evidence, quarantined=False, deaths=0) == LOST[effect][evidence]
+
+
+@pytest.mark.parametrize("effect", [Effect.READ, Effect.TRANSACTIONAL, Effect.KEYED, Effect.IDEMPOTENT])
+def test_only_deaths_in_quarantine_count_until_the_third_is_poison(effect: Effect) -> None:
+    lost = [
+        decide_lost(effect, Evidence.CHILD_DEAD, quarantined=quarantined, deaths=deaths)
+        for quarantined, deaths in [(False, 0), (True, 0), (True, 1), (True, POISON_DEATHS - 1)]
+    ]
+
+    assert lost == [RunAgain(0), RunAgain(1), RunAgain(1), Poison(1)]
+
+
+def test_a_death_beside_others_never_makes_a_step_poison() -> None:
+    assert decide_lost(Effect.READ, Evidence.CHILD_DEAD, quarantined=False, deaths=POISON_DEATHS - 1) == RunAgain(0)
+
+
+@pytest.mark.parametrize("effect", [Effect.VERIFIED, Effect.UNSAFE])
+def test_what_is_in_doubt_is_so_at_its_first_death_and_is_never_poison(effect: Effect) -> None:
+    assert decide_lost(effect, Evidence.LEASE_OVER, quarantined=True, deaths=POISON_DEATHS) == PutInDoubt()
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+@pytest.mark.parametrize("effect", list(Effect))
+def test_a_failure_happened_as_the_tool_says_except_where_nothing_can_happen(effect: Effect, said: bool | None) -> None:
+    never = effect in {Effect.READ, Effect.TRANSACTIONAL}
+
+    assert happened(effect, said=said) == (False if never else said)
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+def test_a_maybe_is_a_doubt_where_a_second_call_could_do_it_twice(effect: Effect) -> None:
+    maybe = Failed("bug", "cut off", happened=None)
+    doubtful = effect in {Effect.UNSAFE, Effect.VERIFIED}
+
+    assert doubt(effect, maybe) == (InDoubt("bug", "cut off") if doubtful else maybe)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Completed("ok"), Failed("tool_error", "no", happened=False), Failed("tool_error", "half", happened=True)],
+    ids=["completed", "did not happen", "did happen"],
+)
+def test_what_a_tool_is_sure_of_is_no_doubt(outcome: AttemptOutcome) -> None:
+    assert doubt(Effect.UNSAFE, outcome) is outcome
