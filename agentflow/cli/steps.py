@@ -130,8 +130,10 @@ def _took(step: StepRecord, now: datetime) -> str:
 
 
 def _try(attempt: Mapping[str, Any]) -> str:
-    kind = (attempt["error"] or {}).get("kind") if isinstance(attempt["error"], Mapping) else None
-    words = [str(attempt["attempt"]), str(attempt["status"]) + (f" ({kind})" if kind else "")]
+    error = attempt["error"] if isinstance(attempt["error"], Mapping) else {}
+    # "lost" says itself what kind it is; how that came about is what is worth reading.
+    why = error.get("message") if attempt["status"] == "lost" else error.get("kind")
+    words = [str(attempt["attempt"]), str(attempt["status"]) + (f" ({why})" if why else "")]
     if attempt["latency_ms"] is not None:
         words.append(f"in {duration(attempt['latency_ms'] / 1000)}")
     elif attempt["ended_at"] is not None:

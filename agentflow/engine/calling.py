@@ -15,7 +15,7 @@ from agentflow.domain.claim import Claim
 from agentflow.domain.errors import PayloadRefused, ToolError
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, OutboxMessage
 from agentflow.engine.runtime import Runtime
-from agentflow.policy.doubt import doubt, happened
+from agentflow.policy.happening import happened
 from agentflow.store.database import is_passing
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def call_tool(
         arguments = tool.signature.parse(claim.step.input)
     except ValueError as error:
         return Failed("bad_input", f"the arguments of {tool.name!r} do not fit: {error}", happened=False)
-    return doubt(claim.step.effect, _call(claim, tool, _context(runtime, claim, tool, connection), arguments))
+    return _call(claim, tool, _context(runtime, claim, tool, connection), arguments)
 
 
 def _call(claim: Claim, tool: Tool[Any, Any], context: Context, arguments: dict[str, Any]) -> AttemptOutcome:

@@ -24,7 +24,7 @@ from agentflow.engine.deciding import Plan, make_plan
 from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.late import keep_late_outcome
 from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
-from agentflow.engine.runtime import Runtime
+from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.thinking import call_model
 from agentflow.engine.writes import EndedByTool, call_and_write
 from agentflow.store import runs
@@ -103,6 +103,7 @@ def _call_then_record(runtime: Runtime, claim: Claim, declaration: Declaration) 
 def _do_inside_record(runtime: Runtime, claim: Claim, tool: Tool[Any, Any]) -> Recorded | Fenced:
     def call(tx: Transaction, run: Run) -> Tried:
         started = time.perf_counter()
+        tx.allow(claim.step.timeout_s + RECORD_MARGIN_S)
         outcome = call_and_write(
             tx, lambda: join_scratchpad(claim, run, call_tool(runtime, claim, tool, tx.connection))
         )

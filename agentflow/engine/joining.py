@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentflow.domain.claim import Claim
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed
 from agentflow.domain.run import Run
-from agentflow.policy.doubt import happened
+from agentflow.policy.happening import happened
 from agentflow.policy.scratchpad import conflicting_keys
 
 

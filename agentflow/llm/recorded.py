@@ -25,7 +25,7 @@ START = b""
 """The hash of the prefix that holds no message."""
 
 
-class RecordingEnded(ModelError):  # noqa: N818 - named like its siblings in domain.errors
+class RecordingEnded(ModelError):
     """The recording ends here: it holds no answer to its own last message."""
 
     def __init__(self, message: str | None = None) -> None:

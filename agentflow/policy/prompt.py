@@ -57,5 +57,8 @@ def _answer(thought: Step, call: ToolCall, index: int, acted: Step | None) -> Me
 def _failure(error: Mapping[str, Any]) -> str:
     if error.get("kind") == "tool_error":
         return shown(error["message"])
-    typed = {"kind": error.get("kind"), "message": shown(error.get("message"))}
+    typed: dict[str, Any] = {"kind": error.get("kind"), "message": shown(error.get("message"))}
+    if error.get("happened", False) is not False:
+        # The model must not take it for undone, and ask for it once more.
+        typed["may_have_happened"] = True
     return json.dumps({"error": typed}, ensure_ascii=False)

@@ -40,6 +40,10 @@ class Transaction:
     connection: Connection
     statements: Statements
 
+    def allow(self, seconds: float) -> None:
+        """Let this transaction take so long: its statements, and the pauses between them."""
+        self.run("allow_time", ms=str(int(seconds * 1000)))
+
     def rows(self, statement: str, /, **parameters: Any) -> Sequence[Row]:
         """Run a statement and return its rows."""
         result = self.connection.exec_driver_sql(self.statements[statement], parameters)

@@ -19,7 +19,7 @@ def recordings() -> None:
 
 @pytest.fixture(scope="session")
 def filled_world(
-    recordings: None,  # noqa: ARG001 - nothing to fill it from otherwise
+    recordings: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
     """A database of its own that holds the base copy of the airline."""

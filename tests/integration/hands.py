@@ -71,6 +71,11 @@ class Hands:
         database = self.harness.database
         database.atomically(lambda tx: take_back(tx, step.run_id, step.step_index, attempt, evidence))
 
+    def drop_hints(self) -> None:
+        """Lose every hint that waits."""
+        while self.harness.hints.take():
+            continue
+
     def work(self) -> None:
         """Move every run as far as it goes without a person."""
         self.harness.work(self.runtime)

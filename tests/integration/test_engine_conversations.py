@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from agentflow import Agent, Context, tool
+from agentflow import Agent, Context, Run, RunStatus, tool
 from agentflow.store import conversations, runs
 from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
@@ -28,6 +30,18 @@ def prompts(hands: Hands, run_id: str) -> list[tuple[str, str | None]]:
     """What the run's last model call was told: role and text of each message."""
     query = "select prompt from agentflow.llm_calls where run_id = %(id)s order by step_index desc limit 1"
     return [(message["role"], message.get("content")) for message in hands.value(query, id=run_id)[1:]]
+
+
+def read(agentflow: Harness, run_id: str) -> Run:
+    found = agentflow.database.atomically(lambda tx: runs.read(tx, run_id))
+    assert found is not None
+    return found[0]
+
+
+def until(holds: Callable[[], bool], *, deadline_s: float = 10) -> None:
+    end = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end, "it never came"
 
 
 def talk(agentflow: Harness, *answers: Any) -> Hands:
@@ -82,8 +96,7 @@ def test_the_turn_is_passed_on_by_the_record_that_ends_the_run(agentflow: Harnes
     first, second = say(hands, "a"), say(hands, "b")
     hands.advance(first)
     hands.advance(second)
-    while agentflow.hints.take():
-        pass
+    hands.drop_hints()
 
     hands.do(first)
 
@@ -102,9 +115,13 @@ def test_a_run_that_ends_badly_passes_the_turn_on_and_its_open_calls_were_not_ex
     hands.do(first)
     hands.do(first, 1)
     hands.sql("update agentflow.agent_runs set stop_requested = %(r)s where run_id = %(id)s", r=reason, id=first)
-    hands.advance(first)
-    hands.work()
+    hands.advance(second)
+    hands.drop_hints()
 
+    stopped = hands.advance(first)
+
+    assert [hint.run_id for hint in stopped.hints] == [second]
+    hands.work()
     assert agentflow.client.get(second).status == "done"
     assert prompts(hands, second)[2:] == [
         ("assistant", None),
@@ -169,13 +186,20 @@ def test_a_run_that_gets_its_turn_while_it_decides_to_wait_does_not_wait(agentfl
     hands = talk(agentflow, "one", "two")
     first, second = say(hands, "a"), say(hands, "b")
     hands.advance(first)
-    found = agentflow.database.atomically(lambda tx: runs.read(tx, second))
-    assert found is not None
-    hands.do(first)
+    ending = read(agentflow, first)
+    waiting = read(agentflow, second)
 
-    waits = agentflow.database.atomically(lambda tx: conversations.wait_for_turn(tx, found[0]))
+    def wait() -> bool:
+        return agentflow.database.atomically(lambda tx: conversations.wait_for_turn(tx, waiting))
 
-    assert waits is False
+    with ThreadPoolExecutor(1) as threads:
+        with agentflow.database.transaction() as tx:
+            runs.lock(tx, first)
+            runs.finish(tx, ending, RunStatus.FAILED, "tested")
+            conversations.pass_turn(tx, ending)
+            waits = threads.submit(wait)
+            until(lambda: hands.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == 1)
+        assert waits.result() is False
     assert hands.run_row(second)["advance_due_at"] is not None
 
 

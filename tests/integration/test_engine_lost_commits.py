@@ -6,6 +6,7 @@ import pytest
 
 from agentflow import Agent, Context, Pipeline, tool
 from agentflow.domain.claim import Claim
+from agentflow.domain.outcome import Completed
 from agentflow.engine.claiming import Claimed, NotClaimed
 from agentflow.testing import Harness, call, scripted
 from tests.integration.hands import Hands, Interrupted
@@ -98,8 +99,11 @@ def test_a_record_whose_commit_was_not_answered_is_made_once_and_the_tool_is_not
     run_id = hands.begin(reserving, SEAT)
     hands.runtime.reached = Interrupted("before_record", lambda _: answers.lose_next(committed=committed))
 
-    hands.do(run_id)
+    ending = hands.do(run_id)
     hands.work()
+
+    assert isinstance(ending, Completed)
+    assert hands.causes() == set()
 
     run = hands.harness.client.get(run_id)
     assert (run.status, run.result, run.scratchpad, run.attempts) == ("done", "1A", {"seats": 1}, 1)
@@ -149,11 +153,11 @@ def test_a_decision_whose_commit_was_not_answered_is_written_once(
 ) -> None:
     run_id = hands.submit(clerk, "a seat")
     # The decision reads in a transaction of its own before it writes in one.
-    answers.lose_next(2, committed=committed)
+    answers.lose_next(after=1, committed=committed)
 
     hands.advance(run_id)
 
-    assert answers.lost == 2
+    assert answers.lost == 1
     assert hands.value("select count(*) from agentflow.agent_steps") == 1
 
 
@@ -163,12 +167,12 @@ def test_a_submission_whose_commit_was_not_answered_is_one_run(
 ) -> None:
     answers = LostAnswers(agentflow.client.database)
     # Its first transaction reads what the agent declares.
-    answers.lose_next(2, committed=committed)
+    answers.lose_next(after=1, committed=committed)
 
     handle = agentflow.client.submit("clerk", "a seat")
     hands.work()
 
-    assert (handle.created, answers.lost) == (True, 2)
+    assert (handle.created, answers.lost) == (True, 1)
     assert [run.run_id for run in agentflow.client.list()] == [handle.run_id]
     assert handle.get().status == "done"
 

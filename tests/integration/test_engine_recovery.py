@@ -6,7 +6,6 @@ import pytest
 
 from agentflow import Agent, Context, Pipeline, ToolError, tool
 from agentflow.declare.tool import Tool
-from agentflow.domain.outcome import InDoubt
 from agentflow.domain.step import Effect
 from agentflow.engine.recovery import QUARANTINE_QUEUE, take_back
 from agentflow.policy.recovery import Evidence
@@ -191,26 +190,11 @@ MAYBES = ["tool cannot say", "connection cut"]
 
 
 @pytest.mark.parametrize("how", MAYBES)
-@pytest.mark.parametrize("effect", DOUBT)
-def test_a_maybe_of_a_call_that_cannot_be_repeated_is_in_doubt(agentflow: Harness, effect: str, how: str) -> None:
-    agent = one_tool(effect, fail)
-    hands = Hands(agentflow, agent)
-    run_id = hands.begin(agent, {"how": how})
-
-    ending = hands.do(run_id)
-    hands.work()
-
-    assert isinstance(ending, InDoubt)
-    run = agentflow.client.get(run_id)
-    assert (run.status, run.waiting_reason, run.deadline_at) == ("waiting_human", "in_doubt", None)
-    assert hands.causes() == ({"in_doubt"})
-
-
-@pytest.mark.parametrize("how", MAYBES)
 @pytest.mark.parametrize(
-    ("effect", "happened"), [("read", False), ("transactional", False), ("keyed", None), ("idempotent", None)]
+    ("effect", "happened"),
+    [("read", False), ("transactional", False), *((effect, None) for effect in ("keyed", "idempotent", *DOUBT))],
 )
-def test_a_maybe_of_a_call_that_may_be_repeated_is_an_error_marked_as_such(
+def test_a_failed_call_is_an_error_that_says_whether_it_may_have_happened(
     agentflow: Harness, effect: str, happened: bool | None, how: str
 ) -> None:
     run = agentflow.run(one_tool(effect, fail), {"how": how})

@@ -217,6 +217,7 @@ def test_a_stopping_run_whose_last_worker_dies_ends_all_the_same(hands: Hands, r
     hands.sql("update agentflow.agent_runs set stop_requested = %(r)s, advance_due_at = clock_timestamp()", r=reason)
     hands.advance(run_id)
     hands.lose(claim)
+    hands.drop_hints()
 
     hands.work()
 

@@ -66,10 +66,14 @@ def test_a_tool_error_is_shown_word_for_word() -> None:
     assert one_call(failed)[-1]["content"] == 'No order "1"!'
 
 
-def test_any_other_failure_is_shown_as_a_typed_error() -> None:
-    failed = acted(status=StepStatus.ERROR, error={"kind": "bug", "message": "KeyError: 1", "happened": None})
+@pytest.mark.parametrize("happened", [False, None, True])
+def test_any_other_failure_is_shown_as_a_typed_error_with_what_it_may_have_done(happened: bool | None) -> None:
+    failed = acted(status=StepStatus.ERROR, error={"kind": "bug", "message": "KeyError: 1", "happened": happened})
 
-    assert json.loads(one_call(failed)[-1]["content"]) == {"error": {"kind": "bug", "message": "KeyError: 1"}}
+    told = json.loads(one_call(failed)[-1]["content"])["error"]
+
+    assert (told["kind"], told["message"]) == ("bug", "KeyError: 1")
+    assert told.get("may_have_happened", False) is (happened is not False)
 
 
 def test_arguments_that_could_not_be_read_are_answered_with_what_is_wrong() -> None:

@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
 from agentflow.domain.step import Effect
-from agentflow.policy.doubt import doubt, happened
+from agentflow.policy.happening import happened
 from agentflow.policy.recovery import (
     POISON_DEATHS,
     Evidence,
@@ -73,20 +72,3 @@ def test_a_failure_happened_as_the_tool_says_except_where_nothing_can_happen(eff
     never = effect in {Effect.READ, Effect.TRANSACTIONAL}
 
     assert happened(effect, said=said) == (False if never else said)
-
-
-@pytest.mark.parametrize("effect", list(Effect))
-def test_a_maybe_is_a_doubt_where_a_second_call_could_do_it_twice(effect: Effect) -> None:
-    maybe = Failed("bug", "cut off", happened=None)
-    doubtful = effect in {Effect.UNSAFE, Effect.VERIFIED}
-
-    assert doubt(effect, maybe) == (InDoubt("bug", "cut off") if doubtful else maybe)
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [Completed("ok"), Failed("tool_error", "no", happened=False), Failed("tool_error", "half", happened=True)],
-    ids=["completed", "did not happen", "did happen"],
-)
-def test_what_a_tool_is_sure_of_is_no_doubt(outcome: AttemptOutcome) -> None:
-    assert doubt(Effect.UNSAFE, outcome) is outcome

@@ -153,3 +153,6 @@ insert into {schema}.alerts (tenant, cause, run_id, step_index, message)
 values (%(tenant)s, %(cause)s, %(run_id)s, %(step_index)s, %(message)s)
 on conflict (tenant, cause) do update
 set count = alerts.count + 1, last_at = clock_timestamp(), message = excluded.message
+
+-- allow_time: let this transaction's statements and pauses take longer than the session's default
+select set_config('statement_timeout', %(ms)s, true), set_config('idle_in_transaction_session_timeout', %(ms)s, true)

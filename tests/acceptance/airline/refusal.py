@@ -8,7 +8,7 @@ from tests.acceptance.airline.dataset import Row
 from tests.acceptance.airline.rows import Rows
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a failure
+class Refused(Exception):
     """The airline does not do what was asked; nothing has been changed."""
 
 

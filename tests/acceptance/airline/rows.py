@@ -18,21 +18,21 @@ BASE = ""
 
 FIND = {
     table: text(
-        f"select row::text from public.airline_{table} "  # noqa: S608 - the names are constants
+        f"select row::text from public.airline_{table} "
         "where id = :id and conversation_id in (:conversation_id, '') order by conversation_id desc limit 1"
     )
     for table in TABLES
 }
 SAVE = {
     table: text(
-        f"insert into public.airline_{table} (conversation_id, id, row) "  # noqa: S608
+        f"insert into public.airline_{table} (conversation_id, id, row) "
         "values (:conversation_id, :id, cast(:row as json)) "
         "on conflict (conversation_id, id) do update set row = excluded.row"
     )
     for table in TABLES
 }
 COPY = {
-    table: text(f"select id, row::text from public.airline_{table} where conversation_id = :conversation_id")  # noqa: S608
+    table: text(f"select id, row::text from public.airline_{table} where conversation_id = :conversation_id")
     for table in TABLES
 }
 RECORD_WRITE = text(

@@ -75,7 +75,7 @@ class WriteHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(encoded)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the tables tell what happened."""
 
     def _answer(self, tool: str, body: bytes, key: str | None) -> tuple[HTTPStatus, str]:

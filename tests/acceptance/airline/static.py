@@ -38,9 +38,9 @@ def calculate(expression: str) -> str:
     return str(round(float(evaluate(expression)), 2))
 
 
-def think(thought: str) -> str:  # noqa: ARG001 - it is written down as the call's argument
+def think(thought: str) -> str:
     return ""
 
 
-def transfer_to_human_agents(summary: str) -> str:  # noqa: ARG001
+def transfer_to_human_agents(summary: str) -> str:
     return "Transfer successful"

@@ -48,5 +48,5 @@ def create_tables(connection: Connection) -> None:
 def forget_conversations(connection: Connection) -> None:
     """Leave the base copy alone, so that every conversation starts from it again."""
     for table in TABLES:
-        connection.execute(text(f"delete from public.airline_{table} where conversation_id <> ''"))  # noqa: S608
+        connection.execute(text(f"delete from public.airline_{table} where conversation_id <> ''"))
     connection.execute(text("truncate public.airline_writes, public.airline_keys"))

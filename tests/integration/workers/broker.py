@@ -45,11 +45,11 @@ class BrokerContainer(CeleryTestContainer):  # type: ignore[misc]
         """Return nothing: its log is in the servers' folder."""
         return ""
 
-    def kill(self, signal: str | int | None = None) -> None:  # noqa: ARG002 - pytest-celery's signature
+    def kill(self, signal: str | int | None = None) -> None:
         """Kill it for good; `restart` brings it back."""
         self._servers.take_redis_down()
 
-    def restart(self, timeout: float = 10) -> None:  # noqa: ARG002
+    def restart(self, timeout: float = 10) -> None:
         """Bring it back on its old port."""
         if self.status != "running":
             self._servers.bring_redis_back()
