@@ -63,6 +63,10 @@ demo: $(STAMP) ## Start everything here and run the refund agent under injected 
 test: $(STAMP) ## Run the tests (ARGS="-k lease" for some of them)
 	@$(PYTHON) -m pytest $(ARGS)
 
+.PHONY: test-long
+test-long: $(STAMP) ## Run the tests that take minutes, which `make test` leaves out
+	@$(PYTHON) -m pytest -m long $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types and imports
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)

@@ -9,6 +9,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -62,7 +63,7 @@ class Declaration(ABC):
     def described(self) -> dict[str, Any]:
         """Return what makes this version of the declaration what it is."""
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A hash of the declaration."""
         parts = {

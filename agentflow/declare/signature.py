@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
 import types
@@ -29,12 +30,8 @@ class Signature:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The JSON schema of the arguments, an object."""
-        schema = self.arguments.model_json_schema()
-        schema.pop("title", None)
-        for field in schema.get("properties", {}).values():
-            field.pop("title", None)
-        return schema
+        """The JSON schema of the arguments, an object. It is shared: copy it before you change it."""
+        return _schema_of(self.arguments)
 
     def parse(self, arguments: Mapping[str, Any], *, defaults: bool = False) -> dict[str, Any]:
         """Return the arguments as the function takes them; raise ValueError saying which is wrong.
@@ -49,6 +46,15 @@ class Signature:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         given = parsed.model_fields_set
         return {name: getattr(parsed, name) for name in type(parsed).model_fields if defaults or name in given}
+
+
+@functools.cache
+def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
+    schema = arguments.model_json_schema()
+    schema.pop("title", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+    return schema
 
 
 def describe(error: ValidationError) -> str:
