@@ -54,7 +54,10 @@ class BrokerHints:
         return True
 
     def oldest(self, queue: str) -> tuple[str, int | None] | None:
-        """Return run and step of the oldest hint in a queue, None for an empty one; raise OSError when out of reach."""
+        """Return run and step of the oldest hint in a queue, None for an empty one.
+
+        Raise LookupError where what stands there is no hint, OSError where the broker does not answer.
+        """
         with self._lock:
             try:
                 text = self._open().default_channel.client.lindex(queue, -1)
@@ -111,6 +114,7 @@ def _ids_of(text: bytes | str) -> tuple[str, int | None]:
     try:
         body = json.loads(base64.b64decode(json.loads(text)["body"]))
         kwargs = body[1]
-        return str(kwargs["run_id"]), kwargs.get("step_index")
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise OSError(f"a message that is no hint stands in the queue: {error}") from error
+        step_index = kwargs.get("step_index")
+        return str(uuid.UUID(kwargs["run_id"])), None if step_index is None else int(step_index)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise LookupError(f"a message that is no hint stands in the queue: {error}") from error

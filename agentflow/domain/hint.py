@@ -36,5 +36,8 @@ class HintQueues(Protocol):
     """Something that can look into the queues without taking anything out."""
 
     def oldest(self, queue: str) -> tuple[str, int | None] | None:
-        """Return run and step of the oldest hint in a queue, None for an empty one; raise OSError when out of reach."""
+        """Return run and step of the oldest hint in a queue, None for an empty one.
+
+        Raise LookupError where what stands there is no hint, OSError where the queues are out of reach.
+        """
         ...

@@ -100,14 +100,14 @@ class Sweeper:
 
     def _lost_before(self, queue: str) -> datetime | _Unknown | None:
         """Return the time before which every hint in this queue is gone: queues are FIFO. None for an empty queue."""
-        oldest = self._queues.oldest(queue)
+        try:
+            oldest = self._queues.oldest(queue)
+        except LookupError:
+            return _Unknown.AGE
         if oldest is None:
             return None
-
-        def body(tx: Transaction) -> datetime | None:
-            return sweeps.hinted_at(tx, *oldest)
-
-        return self._database.atomically(body) or _Unknown.AGE
+        run_id, step_index = oldest
+        return self._database.atomically(lambda tx: sweeps.hinted_at(tx, run_id, step_index)) or _Unknown.AGE
 
 
 def _take_back(tx: Transaction, *, step: LostStep, evidence: Evidence) -> list[Hint]:

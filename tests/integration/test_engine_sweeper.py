@@ -56,6 +56,19 @@ class Queues:
         return self._oldest
 
 
+class Foreign(Queues):
+    """Queues of which one holds something at its end that is no hint."""
+
+    def __init__(self, foreign: str) -> None:
+        super().__init__()
+        self._foreign = foreign
+
+    def oldest(self, queue: str) -> tuple[str, int | None] | None:
+        if queue == self._foreign:
+            raise LookupError(queue)
+        return super().oldest(queue)
+
+
 @pytest.fixture
 def hands(agentflow: Harness) -> Hands:
     return Hands(agentflow, *AGENTS)
@@ -157,6 +170,16 @@ def test_a_queue_whose_oldest_hint_nobody_knows_says_nothing(hands: Hands) -> No
     age(hands)
 
     assert swept(hands, Queues((str(uuid.uuid4()), 3))) == []
+
+
+def test_a_queue_that_holds_what_is_no_hint_stops_no_other(hands: Hands) -> None:
+    foreign, other = hands.begin(looking), hands.begin(shipping)
+    age(hands)
+
+    hinted = [hint.run_id for hint in swept(hands, Foreign("tool.look"))]
+
+    assert hinted == [other]
+    assert foreign not in hinted
 
 
 def test_a_broker_out_of_reach_costs_no_hint_its_turn(hands: Hands) -> None:
