@@ -34,14 +34,15 @@ def within_budget(decision: Decision, run: Run, history: Sequence[Step]) -> Deci
     return decision
 
 
-def exhausted(run: Run) -> str | None:
-    """Return the ceiling that leaves no room for one more attempt, or None."""
+def exhausted(run: Run, tool_name: str) -> str | None:
+    """Return the ceiling that leaves no room for one more attempt at a step, or None.
+
+    Tokens and cost are what models use: a run that has none left may still call its tools.
+    """
     budget = run.budget
-    checks: Sequence[tuple[str, Any]] = (
-        ("attempts", run.spent.attempts),
-        ("tokens", run.spent.tokens),
-        ("cost_usd", run.spent.cost_usd),
-    )
+    checks: list[tuple[str, Any]] = [("attempts", run.spent.attempts)]
+    if tool_name == MODEL:
+        checks += [("tokens", run.spent.tokens), ("cost_usd", run.spent.cost_usd)]
     for name, used in checks:
         ceiling = budget.get(name)
         # Through its digits: the float 0.1 is a little more than the ten cents it stands for.

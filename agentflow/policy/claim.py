@@ -24,7 +24,7 @@ def refuse_claim(run: Run, step: LockedStep, *, has_turn: bool, now: datetime) -
         return Refused(ClaimAnswer.RUN_STOPPED, "conversation_turn")
     if step.next_attempt_at is not None and step.next_attempt_at > now:
         return Refused(ClaimAnswer.NOT_DUE)
-    if ceiling := exhausted(run):
+    if ceiling := exhausted(run, step.tool_name):
         return Refused(ClaimAnswer.BUDGET, ceiling)
     return None
 

@@ -79,11 +79,11 @@ def test_other_arguments_or_another_tool_are_not_the_same_call() -> None:
 def test_a_budget_is_exhausted_once_a_ceiling_is_reached(spent: Spent, ceiling: str | None) -> None:
     run = a_run(budget={"attempts": 5, "tokens": 6, "cost_usd": 0.1}, spent=spent)
 
-    assert exhausted(run) == ceiling
+    assert exhausted(run, MODEL) == ceiling
 
 
 def test_a_ceiling_that_is_not_set_is_never_reached() -> None:
-    assert exhausted(a_run(budget={"tokens": None}, spent=Spent(attempts=10**6, tokens=10**9))) is None
+    assert exhausted(a_run(budget={"tokens": None}, spent=Spent(attempts=10**6, tokens=10**9)), MODEL) is None
 
 
 def an_open_step(status: StepStatus, *, parked_for: str | None = None) -> OpenStep:

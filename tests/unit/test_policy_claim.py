@@ -8,7 +8,7 @@ import pytest
 from agentflow.domain.claim import ClaimAnswer, KeyRecord, LockedStep, Refused
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
 from agentflow.domain.run import Run, RunStatus, Spent
-from agentflow.domain.step import Effect, StepStatus
+from agentflow.domain.step import MODEL, Effect, StepStatus
 from agentflow.policy.claim import refuse_claim, refuse_key
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from tests.unit.given import a_locked_step, a_run
@@ -66,8 +66,15 @@ def test_a_parked_step_is_not_due() -> None:
 def test_a_ceiling_that_is_reached_leaves_no_room_for_an_attempt(budget: str, spent: Spent) -> None:
     reached, below = a_run(budget={budget: 3}, spent=spent), a_run(budget={budget: 4}, spent=spent)
 
-    assert answer(reached, a_locked_step()) == Refused(ClaimAnswer.BUDGET, budget)
-    assert answer(below, a_locked_step()) is None
+    assert answer(reached, a_locked_step(tool_name=MODEL)) == Refused(ClaimAnswer.BUDGET, budget)
+    assert answer(below, a_locked_step(tool_name=MODEL)) is None
+
+
+@pytest.mark.parametrize(("budget", "refused"), [("attempts", True), ("tokens", False), ("cost_usd", False)])
+def test_a_tool_uses_attempts_and_neither_tokens_nor_money(budget: str, refused: bool) -> None:
+    run = a_run(budget={budget: 0})
+
+    assert (answer(run, a_locked_step()) == Refused(ClaimAnswer.BUDGET, budget)) is refused
 
 
 def record(status: str, *, run_id: str = "run-2", args_hash: bytes = b"same") -> KeyRecord:
