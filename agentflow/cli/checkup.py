@@ -6,31 +6,17 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from agentflow.cli.environment import import_from
-from agentflow.cli.figures import duration
+from agentflow.cli.findings import Finding
 from agentflow.cli.served import Served, served_here
 from agentflow.domain.errors import AgentflowError
 from agentflow.settings import Settings, settings
 from agentflow.telemetry.redaction import without_passwords
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
-_SKEW_S = 5.0
 _MEGABYTE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `mend` says what to do where it is not ok."""
-
-    level: Literal["ok", "warn", "fail"]
-    subject: str
-    says: str
-    mend: str = ""
 
 
 def examine() -> list[Finding]:
@@ -106,14 +92,3 @@ def guarded(subject: str, look: Callable[[], list[Finding]]) -> list[Finding]:
         return look()
     except (AgentflowError, SQLAlchemyError, RedisError, OSError) as error:
         return [Finding("fail", subject, without_passwords(str(error).split("\n")[0]))]
-
-
-def clock_skew(database_now: datetime) -> Finding | None:
-    """Return a finding where this machine's clock is far from the database's."""
-    skew = abs((datetime.now(UTC) - database_now).total_seconds())
-    if skew < _SKEW_S:
-        return None
-    says = f"this machine's clock is {duration(skew)} from the database's"
-    return Finding(
-        "warn", "clock", says, "leases use the database's, but times in logs will not fit: set the clock (NTP)"
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from agentflow.cli.checkup import Finding, clock_skew
+from agentflow.cli.findings import Finding, clock_skew
 from agentflow.cli.served import Served
 from agentflow.domain.errors import DatabaseUnavailable, SchemaOutdated
 from agentflow.engine.sweeper import DEAD_S
