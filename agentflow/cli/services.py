@@ -36,9 +36,9 @@ def flower(*, log_level: LogLevel = "info") -> None:
 
 
 def _refuse_taken_port() -> None:
-    from agentflow.cli.ports import is_taken
     from agentflow.domain.errors import ConfigError
+    from agentflow.ports import is_free
 
     port = os.environ.get("AGENTFLOW_FLOWER_PORT") or "5555"
-    if port.isdecimal() and is_taken(int(port)):
+    if port.isdecimal() and not is_free(int(port)):
         raise ConfigError(f"port {port} is in use: set AGENTFLOW_FLOWER_PORT to another one")

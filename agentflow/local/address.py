@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 from dataclasses import asdict, dataclass
 
 from agentflow.local.folder import ServerFolder
 from agentflow.local.storage import read_object, write_private
-
-HOST = "127.0.0.1"
+from agentflow.ports import free_port, is_free
 
 # Below the ports that the kernel hands out to outgoing connections: one of those could sit on ours while the server is
 # down, or, on loopback, connect to itself.
@@ -52,17 +50,4 @@ def choose_port() -> int:
         port = random.choice(_PORTS)  # noqa: S311 - the password is the secret
         if is_free(port):
             return port
-    with socket.socket() as any_port:
-        any_port.bind((HOST, 0))
-        return int(any_port.getsockname()[1])
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
-    with socket.socket() as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    return free_port()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from agentflow.local.address import HOST, read_address, settle_address
+from agentflow.local.address import read_address, settle_address
 from agentflow.local.children import Children
 from agentflow.local.cluster import DATABASE, USER, Cluster
 from agentflow.local.folder import ServerFolder
 from agentflow.local.identity import choose_identity
 from agentflow.local.program import Program
 from agentflow.local.storage import read_lines
+from agentflow.ports import HOST
 
 _PID_LINE, _STATUS_LINE = 0, 7
 

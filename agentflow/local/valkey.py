@@ -6,11 +6,12 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from agentflow.local.address import HOST, settle_address
+from agentflow.local.address import settle_address
 from agentflow.local.folder import ServerFolder
 from agentflow.local.identity import same_user
 from agentflow.local.program import Program
 from agentflow.local.storage import remove_tree, write_private
+from agentflow.ports import HOST
 
 _ANSWER_S = 1.0
 

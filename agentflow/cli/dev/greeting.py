@@ -10,7 +10,7 @@ from agentflow.cli.dev.model import SCRIPT, ScriptedServer
 from agentflow.cli.dev.probe import Probed
 from agentflow.cli.dev.window import Flower
 from agentflow.cli.figures import duration
-from agentflow.cli.ports import HOST
+from agentflow.ports import HOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentflow.cli.dev.child import Program
-from agentflow.cli.ports import HOST, free_port
+from agentflow.ports import HOST, free_port
 
 SCRIPT = Path("dev-model.json")
 SERVER = "dev-model"

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from agentflow.cli.ports import answers
 from agentflow.domain.errors import AgentflowError
 from agentflow.engine.sweeper import DEAD_S
+from agentflow.ports import answers
 from agentflow.store import workers
 from agentflow.store.database import Database
 

@@ -1,4 +1,4 @@
-"""Ports of this machine."""
+"""Ports of this machine. Standard library alone: the embedded servers' supervisor carries it too."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import socket
 HOST = "127.0.0.1"
 
 
-def is_taken(port: int) -> bool:
-    """Whether a server could not listen on the port now."""
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port now."""
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind((HOST, port))
         except OSError:
-            return True
-    return False
+            return False
+    return True
 
 
 def free_port() -> int:
