@@ -56,6 +56,13 @@ def _flags() -> Column[object]:
     return Column("flags", ARRAY(Text), nullable=False, server_default="{}")
 
 
+def _reserved() -> tuple[Column[object], ...]:
+    return (
+        Column("reserved_tokens", BigInteger, nullable=False, server_default="0"),
+        Column("reserved_cost_usd", Numeric(18, 9), nullable=False, server_default="0"),
+    )
+
+
 # Payloads are `json`, not `jsonb`: keys keep their order and numbers their digits.
 agent_runs = Table(
     "agent_runs",
@@ -81,6 +88,8 @@ agent_runs = Table(
     _integer("spent_tool_calls", 0),
     Column("spent_tokens", BigInteger, nullable=False, server_default="0"),
     Column("spent_cost_usd", Numeric(18, 9), nullable=False, server_default="0"),
+    *_reserved(),
+    _text("fallback", required=True, default="fail"),
     Column("version", BigInteger, nullable=False, server_default="0"),
     _text("waiting_reason"),
     _text("stop_requested"),
@@ -151,6 +160,8 @@ agent_steps = Table(
     _integer("hints", 0),
     _flag("quarantined"),
     _integer("deaths", 0),
+    _text("bulkhead"),
+    *_reserved(),
     _flags(),
     _time("created_at", required=True),
     _time("finished_at"),
@@ -164,6 +175,12 @@ agent_steps = Table(
         "tool_name",
         "idempotency_key",
         postgresql_where=text("status = 'pending' and waiting_reason = 'key_in_flight'"),
+    ),
+    Index(
+        "agent_steps_parked",
+        "bulkhead",
+        "next_attempt_at",
+        postgresql_where=text("status = 'pending' and waiting_reason is not null"),
     ),
 )
 
@@ -213,6 +230,7 @@ model_calls = Table(
     Column("prompt_head", LargeBinary),
     Column("response", JSON),
     _text("finish_reason"),
+    Column("error", JSON),
     _time("created_at", required=True),
     PrimaryKeyConstraint("run_id", "step_index", "attempt"),
 )
@@ -289,6 +307,7 @@ agents = Table(
     Column("input_schema", JSONB, nullable=False),
     Column("budget", JSONB, nullable=False),
     Column("tools", JSONB, nullable=False),
+    _text("fallback", required=True, default="fail"),
     _time("registered_at", required=True),
     PrimaryKeyConstraint("name", "version"),
 )
@@ -326,6 +345,7 @@ alerts = Table(
     Column("id", BigInteger, Identity(always=True), nullable=False),
     _tenant(),
     _text("cause", required=True),
+    _text("topic", required=True, default=""),
     _id("run_id", required=False),
     _integer("step_index", required=False),
     _text("message", required=True),
@@ -334,4 +354,38 @@ alerts = Table(
     _time("last_at", required=True),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("tenant", "cause", name="alerts_cause"),
+    Index("alerts_by_topic", "tenant", "topic", "last_at"),
+)
+
+pages = Table(
+    "pages",
+    metadata,
+    _tenant(),
+    _text("topic", required=True),
+    _time("paged_at"),
+    _time("leased_until"),
+    _integer("tries", 0),
+    PrimaryKeyConstraint("tenant", "topic"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    _text("bulkhead", required=True),
+    _text("reason", required=True),
+    _text("held_by", required=True),
+    _time("held_at", required=True),
+    PrimaryKeyConstraint("bulkhead"),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    _text("name", required=True),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    _time("refreshed_at"),
+    _id("refreshing_by", required=False),
+    _time("refreshing_until"),
+    _text("error"),
+    PrimaryKeyConstraint("name"),
 )

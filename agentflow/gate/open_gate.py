@@ -1,0 +1,38 @@
+"""A gate that stands open: for a process without Redis, a test's harness say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Visitor, Waiter
+
+_PLENTY = 1_000
+
+
+class OpenGate:
+    """Lets everything through."""
+
+    def enter(self, bulkhead: Bulkhead, visitor: Visitor) -> Admitted | Denied:  # noqa: ARG002 - a gate's signature
+        """Admit."""
+        return Admitted(bulkhead, None)
+
+    def leave(self, admitted: Admitted, heard: Heard) -> Sequence[Waiter]:  # noqa: ARG002
+        """Wake nobody: nobody waits."""
+        return ()
+
+    def capacity(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Return plenty for each."""
+        return dict.fromkeys(names, _PLENTY)
+
+    def evict(self, bulkhead: str, run_id: str, step_index: int) -> None:
+        """Do nothing: no slot is held."""
+
+    def hold_open(self, breaker: str, seconds: float, reason: str) -> None:
+        """Do nothing: there is no breaker."""
+
+    def close_breaker(self, breaker: str) -> None:
+        """Do nothing: there is no breaker."""
+
+    def states(self, bulkheads: Mapping[str, str]) -> Sequence[BulkheadState]:  # noqa: ARG002
+        """Return nothing: nothing is limited here."""
+        return ()
