@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from agentflow.declare.agent import Agent
     from agentflow.declare.budget import Budget
     from agentflow.declare.context import Context
+    from agentflow.declare.fallback import Handoff, Model, Partial
+    from agentflow.declare.limits import Breaker, Limits, Rate
     from agentflow.declare.pipeline import Pipeline
     from agentflow.declare.resource import resource
     from agentflow.declare.tool import tool
@@ -34,6 +36,8 @@ _HOMES = {
     "agentflow.declare.agent": ("Agent",),
     "agentflow.declare.budget": ("Budget",),
     "agentflow.declare.context": ("Context",),
+    "agentflow.declare.fallback": ("Handoff", "Model", "Partial"),
+    "agentflow.declare.limits": ("Breaker", "Limits", "Rate"),
     "agentflow.declare.pipeline": ("Pipeline",),
     "agentflow.declare.resource": ("resource",),
     "agentflow.declare.tool": ("tool",),
@@ -58,6 +62,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Agent",
     "AgentflowError",
+    "Breaker",
     "Budget",
     "Client",
     "Context",
@@ -65,11 +70,16 @@ __all__ = [
     "Done",
     "Effect",
     "Fail",
+    "Handoff",
     "IdempotencyConflict",
     "InvalidInput",
+    "Limits",
+    "Model",
     "NewStep",
     "Next",
+    "Partial",
     "Pipeline",
+    "Rate",
     "Run",
     "RunFailed",
     "RunHandle",

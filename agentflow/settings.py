@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentflow.domain.errors import ConfigError
@@ -19,7 +19,9 @@ MAX_INPUT_BYTES = 1_000_000
 class Settings(BaseSettings):
     """What the environment says, prefix `AGENTFLOW_`. Unset database and Redis URLs mean the embedded servers."""
 
-    model_config = SettingsConfigDict(env_prefix="AGENTFLOW_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AGENTFLOW_", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
 
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
@@ -33,8 +35,15 @@ class Settings(BaseSettings):
     flower_auth: SecretStr | None = None
     max_input_bytes: int = Field(MAX_INPUT_BYTES, gt=0)
     log_format: Literal["json", "console"] | None = None
+    alert_urls: SecretStr | None = None
+    alert_period_s: float = Field(3600.0, gt=0, allow_inf_nan=False)
+    api_url: str | None = None
+    sentry_dsn: SecretStr | None = Field(None, validation_alias=AliasChoices("AGENTFLOW_SENTRY_DSN", "SENTRY_DSN"))
 
-    @field_validator("database_url", "redis_url", "llm_base_url", "flower_auth", "pools", "log_format", mode="before")
+    @field_validator(
+        "database_url", "redis_url", "llm_base_url", "flower_auth", "pools", "log_format", "alert_urls", "api_url",
+        "sentry_dsn", mode="before",
+    )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -56,6 +65,28 @@ class Settings(BaseSettings):
     def _is_json(cls, value: str | None) -> str | None:
         if value and not isinstance(json.loads(value), dict):
             raise ValueError('write it as {"model": {"input_mtok": usd, "output_mtok": usd}}')
+        return value
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _are_services(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and "://" not in value.get_secret_value():
+            raise ValueError("write apprise's URLs with commas between: slack://..., mailto://...")
+        return value
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_a_site(cls, value: str | None) -> str | None:
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).netloc):
+            raise ValueError("write it as https://host[:port]")
+        return value and value.rstrip("/")
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts and not (parts.scheme in {"http", "https"} and parts.username and parts.path.strip("/")):
+            raise ValueError("write it as https://key@host/project")
         return value
 
     @property
@@ -92,6 +123,6 @@ def settings() -> Settings:
     except ValidationError as error:
         lines = []
         for each in error.errors(include_url=False, include_input=False):
-            name = "AGENTFLOW_" + str(each["loc"][0] if each["loc"] else "?").upper()
+            name = "AGENTFLOW_" + str(each["loc"][0] if each["loc"] else "?").upper().removeprefix("AGENTFLOW_")
             lines.append(f"{name}: {each['msg'].removeprefix('Value error, ')}")
         raise ConfigError("; ".join(lines)) from error

@@ -17,12 +17,13 @@ _KINDS = {"prefork", "threads"}
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One worker pool as it is configured."""
+    """One worker pool as it is configured; `per_tool` caps the steps of one tool in one worker."""
 
     name: str
     queues: tuple[str, ...]
     kind: str
     concurrency: int
+    per_tool: int | None = None
 
 
 def read_pools(path: Path | None = None) -> Mapping[str, Pool]:
@@ -45,12 +46,14 @@ def queues_of(pool: Pool, pools: Mapping[str, Pool], known: Iterable[str]) -> li
 
 
 def _pool(name: str, table: Mapping[str, Any]) -> Pool:
-    unknown = set(table) - {"queues", "kind", "concurrency"}
+    unknown = set(table) - {"queues", "kind", "concurrency", "per_tool"}
     if unknown:
-        raise ValueError(f"pools.{name} has {', '.join(sorted(unknown))}; it takes queues, kind, concurrency")
+        raise ValueError(f"pools.{name} has {', '.join(sorted(unknown))}; it takes queues, kind, concurrency, per_tool")
     if table["kind"] not in _KINDS:
         raise ValueError(f"pools.{name}.kind is {table['kind']!r}; give prefork or threads")
-    concurrency = table["concurrency"]
-    if not isinstance(concurrency, int) or concurrency < 1:
-        raise ValueError(f"pools.{name}.concurrency is {concurrency!r}; give a whole number above zero")
-    return Pool(name, tuple(map(str, table["queues"])), table["kind"], concurrency)
+    for key in ("concurrency", "per_tool"):
+        value = table.get(key, 1) if key == "per_tool" else table[key]
+        if type(value) is not int or value < 1:
+            raise ValueError(f"pools.{name}.{key} is {value!r}; give a whole number above zero")
+    queues = tuple(map(str, table["queues"]))
+    return Pool(name, queues, table["kind"], table["concurrency"], table.get("per_tool"))

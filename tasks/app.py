@@ -10,6 +10,8 @@ from agentflow import layout
 from agentflow.services import connected
 from agentflow.settings import settings
 
+from . import reporting  # noqa: F401 - it listens for the start of Celery's processes
+
 _open = ExitStack()
 services = _open.enter_context(connected(settings()))
 

@@ -22,6 +22,7 @@ from agentflow.store.database import Database
 from agentflow.telemetry.logs import configure_logging
 
 from .app import app
+from .paging import open_pager
 from .process import process
 from .warming import warm_models
 
@@ -63,9 +64,12 @@ def start_watch(sender: Any, **_: Any) -> None:
         queues=frozenset(app.amqp.queues.consume_from),
         registry=process.registry,
     )
-    sweeper = Sweeper(database, hints, hints, process.worker_id)
+    sweeper = Sweeper(database, hints, hints, process.worker_id, process.gate())
     process.watch = Watch(database, registration, sweeper, lambda: live_pids(worker.pool))
     process.watch.start()
+    process.pager = open_pager(process)
+    if process.pager is not None:
+        process.pager.start()
     # A prefork pool's children open clients of their own, after the fork.
     if not isinstance(worker.pool, TaskPool):
         warm_models(app.amqp.queues.consume_from)
@@ -83,6 +87,8 @@ def stop_watch(**_: Any) -> None:
     """In the main process: say that the worker ended by itself."""
     if process.watch is not None:
         process.watch.stop()
+    if process.pager is not None:
+        process.pager.stop()
 
 
 @signals.task_unknown.connect

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import uuid
-from functools import cached_property, partial
+from functools import cached_property
 
 from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.declare.registry import Registry, load
 from agentflow.domain.identity import Worker
+from agentflow.engine.pager import Pager
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.watch import Watch
+from agentflow.gate.redis_gate import RedisGate
 from agentflow.llm.clients import client_for
+from agentflow.llm.protocol import ModelClient
 from agentflow.settings import settings
 from agentflow.store.database import Database
+from agentflow.telemetry.sentry import report_bug
 
 from .app import services
 
@@ -23,13 +27,14 @@ class Process:
     """A worker's process: the main one, and over the fork each child of its pool.
 
     `worker_id` is one per boot of the worker, so its children share it. `isolated` says that the process does one step
-    at a time and may be killed for it. `watch` runs in the main process alone.
+    at a time and may be killed for it. `watch` and `pager` run in the main process alone.
     """
 
     def __init__(self) -> None:
         self.worker_id = str(uuid.uuid4())
         self.isolated = False
         self.watch: Watch | None = None
+        self.pager: Pager | None = None
         self._runtime: Runtime | None = None
         self._pid = 0
 
@@ -53,6 +58,15 @@ class Process:
         """Return a way to the broker."""
         return BrokerHints(broker_app(services.redis_url))
 
+    def model_client(self, model: str, api_key: str | None = None) -> ModelClient:
+        """Return the client of a model."""
+        configured = settings()
+        return client_for(model, base_url=configured.llm_base_url, api_key=api_key, prices=configured.price_table)
+
+    def gate(self) -> RedisGate:
+        """Return a way to the gate that the whole fleet shares."""
+        return RedisGate(services.redis_url, prefix=f"agentflow:gate:{settings().db_schema}")
+
     def _make_runtime(self) -> Runtime:
         configured = settings()
         return Runtime(
@@ -60,8 +74,12 @@ class Process:
             registry=self.registry,
             hints=self.hints(),
             worker=Worker.of_this_process(self.worker_id),
-            models=partial(client_for, base_url=configured.llm_base_url, prices=configured.price_table),
+            models=self.model_client,
             isolated=self.isolated,
+            gate=self.gate(),
+            pool_slots=int(os.environ.get("AGENTFLOW_POOL_SLOTS", "0")) or None,
+            prices=configured.price_table,
+            report_bug=report_bug,
         )
 
 

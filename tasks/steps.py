@@ -8,15 +8,24 @@ from celery import Task
 from celery.exceptions import Ignore, Retry
 
 from agentflow.domain.claim import ClaimAnswer, Refused
-from agentflow.domain.outcome import Completed, Failed, InDoubt
+from agentflow.domain.outcome import Completed, Failed, InDoubt, Retrying
 from agentflow.engine.executor import Ending, Fenced, execute_step
 from agentflow.engine.planning import MODEL_TASK
+from agentflow.engine.runtime import RECORD_MARGIN_S
 
 from .app import app
 from .process import process
 
 _DUPLICATES = {ClaimAnswer.DUPLICATE, ClaimAnswer.RUN_STOPPED}
-_PARKED = {ClaimAnswer.NOT_DUE, ClaimAnswer.KEY_IN_FLIGHT, ClaimAnswer.UNSERVED}
+_PARKED = {
+    ClaimAnswer.NOT_DUE,
+    ClaimAnswer.KEY_IN_FLIGHT,
+    ClaimAnswer.UNSERVED,
+    ClaimAnswer.BUDGET_RESERVED,
+}
+_KNOWN = {ClaimAnswer.KEY_DONE, ClaimAnswer.CACHED}
+# The pool's own limit is behind the dead man's timer: for a process whose timer was never armed.
+_BEHIND_THE_TIMER_S = 5.0
 
 
 class StepFailed(Exception):
@@ -42,31 +51,43 @@ class StepTask(Task):
 
 def _tell(ending: Ending) -> None:
     match ending:
-        case Completed() | Refused(answer=ClaimAnswer.KEY_DONE):
+        case Completed():
             return
+        case Retrying(reason=reason):
+            _retry(reason)
         case Failed(kind=kind):
             raise StepFailed(kind)
         case InDoubt():
             raise StepFailed("in_doubt")
         case Fenced():
             raise StepFailed("lease_lost")
-        case Refused(answer=answer) if answer in _DUPLICATES:
-            raise Ignore(str(answer))
-        case Refused(answer=answer) if answer in _PARKED:
-            _retry(answer)
-        case Refused(answer=answer):
-            raise StepFailed(str(answer))
+        case Refused():
+            _tell_refusal(ending)
 
 
-def _retry(answer: ClaimAnswer) -> NoReturn:
+def _tell_refusal(refused: Refused) -> None:
+    answer = refused.answer
+    if answer in _DUPLICATES:
+        raise Ignore(str(answer))
+    if answer is ClaimAnswer.DENIED:
+        _retry(refused.detail)
+    if answer in _PARKED:
+        _retry(answer)
+    if answer not in _KNOWN:
+        raise StepFailed(str(answer))
+
+
+def _retry(reason: str) -> NoReturn:
     # The exception alone: task.retry() would publish a message, and the step is parked in Postgres.
-    raise Retry(f"parked: {answer}", exc=Parked(str(answer)))
+    raise Retry(f"parked: {reason}", exc=Parked(str(reason)))
 
 
 def _register() -> None:
-    names = {MODEL_TASK, *(tool.task_name for tool in process.registry.tools.values())}
-    for name in sorted(names):
+    limits = {tool.task_name: tool.timeout_s for tool in process.registry.tools.values()}
+    for name in sorted({MODEL_TASK, *limits}):
         attributes: dict[str, Any] = {"name": name, "__module__": __name__}
+        if name in limits:
+            attributes["time_limit"] = limits[name] + RECORD_MARGIN_S + _BEHIND_THE_TIMER_S
         app.register_task(type("StepTask", (StepTask,), attributes)())
 
 

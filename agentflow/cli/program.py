@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from agentflow.cli import agents, database, dev_command, doctor, project, runs, services, submitting, tools, worker
+from agentflow.cli import (
+    agents,
+    alerts,
+    database,
+    dev_command,
+    doctor,
+    project,
+    runs,
+    services,
+    submitting,
+    tools,
+    worker,
+)
 from agentflow.cli.complaints import complain, from_driver
 from agentflow.cli.environment import read_dotenv
 from agentflow.domain.errors import AgentflowError
@@ -31,6 +43,7 @@ app.command("submit")(submitting.submit)
 app.add_typer(runs.app, name="runs")
 app.add_typer(agents.app, name="agents")
 app.add_typer(tools.app, name="tools")
+app.command("alerts")(alerts.alerts)
 app.command("worker")(worker.worker)
 app.command("beat")(services.beat)
 app.command("flower")(services.flower)

@@ -25,6 +25,13 @@ class PoolPlan:
     kind: str
     concurrency: int
     queues: tuple[str, ...]
+    per_tool: int | None = None
+
+    def slots_of_one(self, concurrency: int) -> int | None:
+        """Return how many steps of one tool a worker of this pool may have at once; None for as many as it can."""
+        if self.per_tool is not None:
+            return self.per_tool
+        return concurrency - 1 if len(self.queues) > 1 and concurrency > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,13 @@ def served_here(settings: Settings) -> Served:
     configured = configuration.read_pools(settings.pools)
     known = registry.queues | _ALWAYS
     pools = {
-        name: PoolPlan(name, pool.kind, pool.concurrency, tuple(configuration.queues_of(pool, configured, known)))
+        name: PoolPlan(
+            name,
+            pool.kind,
+            pool.concurrency,
+            tuple(configuration.queues_of(pool, configured, known)),
+            pool.per_tool,
+        )
         for name, pool in configured.items()
     }
     for pool in pools.values():

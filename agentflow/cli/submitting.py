@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,12 @@ def submit(
     not_before: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start at this time: 2026-12-24T18:00+01:00.")
     ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CEILING=N", help="Lower a ceiling of the agent's: cost_usd=0.10. May be given several times."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Submit a run and print its id. With --wait, exit 0 once it is done, 1 if it failed, 3 if it is not finished."""
@@ -38,6 +45,7 @@ def submit(
     from agentflow.cli.reaching import submitting_client
 
     start_at = _moment(not_before)
+    ceilings = parse_ceilings(budget or [])
     with submitting_client() as client:
         handle = client.submit(
             agent,
@@ -46,6 +54,7 @@ def submit(
             user=user,
             conversation=conversation,
             not_before=start_at,
+            budget=ceilings,
         )
         if wait:
             raise typer.Exit(follow(client, handle, timeout_s=timeout, json=json))
@@ -58,6 +67,22 @@ def submit(
 def submitted(handle: RunHandle) -> dict[str, Any]:
     """Return what a submission came to, as JSON data."""
     return {"run_id": handle.run_id, "created": handle.created}
+
+
+def parse_ceilings(given: Sequence[str]) -> Mapping[str, float]:
+    """Return the ceilings that `--budget` options lower, by name."""
+    from agentflow.cli.complaints import WrongUse
+
+    ceilings: dict[str, float] = {}
+    for each in given:
+        name, _, text = (part.strip() for part in each.partition("="))
+        if name in ceilings:
+            raise WrongUse(f"--budget={each!r} gives {name!r} a second time; give it once")
+        try:
+            ceilings[name] = int(text) if text.isdecimal() else float(text)
+        except ValueError:
+            raise WrongUse(f"--budget={each!r} is no ceiling and number; write it as cost_usd=0.10") from None
+    return ceilings
 
 
 def _input(client: Client, agent: str, text: str) -> Any:

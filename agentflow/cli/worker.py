@@ -54,6 +54,7 @@ def _run(plan: PoolPlan, concurrency: int, name: str, level: str) -> int:
     from agentflow.cli.celery_programs import run_worker
 
     os.environ["AGENTFLOW_POOL"] = plan.name
+    os.environ["AGENTFLOW_POOL_SLOTS"] = str(plan.slots_of_one(concurrency) or 0)
     # Without a queue, Celery would take its default one: a pool that has nothing to serve idles on one of its own.
     queues = plan.queues or (f"pool.{plan.name}",)
     return run_worker(

@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
 from agentflow.client.transactions import InTransaction, in_transaction_of
+from agentflow.declare.budget import Budget, lower_budget
 from agentflow.domain.errors import (
     DatabaseUnavailable,
     InvalidInput,
@@ -77,15 +78,18 @@ class Client:
         user: str | None = None,
         conversation: str | None = None,
         not_before: datetime | None = None,
+        budget: Budget | Mapping[str, float | None] | None = None,
         session: Session | None = None,
         connection: Connection | Any = None,
     ) -> RunHandle:
         """Submit a run and return its handle.
 
         `input` is JSON data or a pydantic model. The same idempotency key with the same input is the same run. Runs of
-        one conversation go one at a time, in the order submitted. With `session` or `connection` (SQLAlchemy's, or a
+        one conversation go one at a time, in the order submitted. `budget` lowers the agent's ceilings for this run: a
+        mapping names those to lower, a Budget states every one. With `session` or `connection` (SQLAlchemy's, or a
         psycopg2 connection) the run is part of the caller's transaction: it exists if that commits. Raises
-        UnknownAgent, InvalidInput, InputTooLarge, IdempotencyConflict; then nothing was written.
+        SubmissionRefused, of which UnknownAgent, InvalidInput, InputTooLarge and IdempotencyConflict are kinds; then
+        nothing was written.
         """
         declared = self._declared(agent)
         checked = checked_input(agent, to_jsonable(input), declared["input_schema"], self._settings.max_input_bytes)
@@ -100,7 +104,8 @@ class Client:
             input=checked,
             conversation_id=_label("conversation", conversation),
             idempotency_key=_label("idempotency_key", idempotency_key),
-            budget=declared["budget"],
+            budget=lower_budget(agent, declared["budget"], budget),
+            fallback=declared["fallback"],
             not_before=_aware(not_before),
             hinted=not_before is None and (theirs is None or theirs.tells_of_commit),
         )
@@ -142,9 +147,9 @@ class Client:
         """Return the agents that workers have registered: name, version, kind, input_schema, tools, ..."""
         return self._reads.agents()
 
-    def alerts(self) -> Sequence[Row]:
-        """Return what a person has to see, the newest first."""
-        return self._reads.alerts()
+    def alerts(self, *, since: datetime | None = None, most: int = 50) -> Sequence[Row]:
+        """Return what a person has to see, the newest first: cause, topic, message, run_id, count, last_at, ..."""
+        return self._reads.alerts(most, since=since)
 
     def wait(
         self, run_id: str, *, timeout_s: float | None = None, seen: Callable[[RunRecord], None] | None = None

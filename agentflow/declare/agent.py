@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from agentflow.declare.budget import Budget
+from agentflow.declare.credential import Credential
 from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
+from agentflow.declare.fallback import Fail, Fallback
+from agentflow.declare.limits import Limits
 from agentflow.declare.signature import describe
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
@@ -20,6 +24,7 @@ from agentflow.domain.step import Step
 from agentflow.policy.agent_loop import AgentRules, decide_agent
 
 MODEL_QUEUE = "model"
+_LEAST_CONTEXT = 256
 
 
 class Agent(Declaration):
@@ -28,11 +33,14 @@ class Agent(Declaration):
     `model` is `provider:name`, or an object with `complete(request)`. `input` is the type of a run's input; a run's
     `prompt(input)` is the customer's message, and a string input is that message itself. `result` is the type of the
     final answer: `str`, or a type that the model's JSON is parsed into. `settings` go to the model (`max_tokens`,
-    `temperature`, ...). `model_timeout_s` bounds one model call.
+    `temperature`, ...). `model_timeout_s` bounds one model call. `limits` and `depends_on` are those of the model's
+    bulkhead, which all agents with this model share; `credential` holds the key that its provider is asked with.
+    `context_tokens` is the model's window where the price list knows none, or less than that.
     """
 
     kind = "agent"
     decides_at_once = True
+    asks_model = True
 
     def __init__(
         self,
@@ -45,12 +53,17 @@ class Agent(Declaration):
         prompt: Callable[[Any], str] | None = None,
         result: Any = str,
         budget: Budget | None = None,
+        fallback: Fallback | Fail | None = None,
         settings: Mapping[str, Any] | None = None,
         model_timeout_s: float = 60.0,
         queue: str = COORDINATOR_QUEUE,
         model_queue: str = MODEL_QUEUE,
+        limits: Limits | None = None,
+        depends_on: str | None = None,
+        credential: Credential | None = None,
+        context_tokens: int | None = None,
     ) -> None:
-        super().__init__(name, tools=tools, input=input, budget=budget or Budget(), queue=queue)
+        super().__init__(name, tools=tools, input=input, budget=budget, fallback=fallback, queue=queue)
         self.model = model
         self.instructions = instructions
         self.prompt = prompt
@@ -58,6 +71,10 @@ class Agent(Declaration):
         self.settings = dict(settings or {})
         self.model_timeout_s = model_timeout_s
         self.model_queue = model_queue
+        self.limits = limits or Limits()
+        self.depends_on = depends_on
+        self.credential = credential
+        self.context_tokens = context_tokens
         if isinstance(model, str) and ":" not in model:
             raise DeclarationError(f"{self.place}: model={model!r} of {name!r}; write it as 'provider:name'")
         if not isinstance(model, str) and not callable(getattr(model, "complete", None)):
@@ -65,6 +82,17 @@ class Agent(Declaration):
         if not 0 < model_timeout_s < math.inf:
             where = f"{self.place}: model_timeout_s={model_timeout_s!r} of {name!r}"
             raise DeclarationError(f"{where}; give seconds above zero")
+        for limit in ("max_tokens", "max_completion_tokens"):
+            if limit in self.settings and (type(self.settings[limit]) is not int or self.settings[limit] < 1):
+                where = f"{self.place}: settings[{limit!r}]={self.settings[limit]!r} of {name!r}"
+                raise DeclarationError(f"{where}; give a whole number above zero, or leave it out")
+        if context_tokens is not None and context_tokens < _LEAST_CONTEXT:
+            where = f"{self.place}: context_tokens={context_tokens!r} of {name!r}"
+            raise DeclarationError(f"{where}; give a whole number, at least {_LEAST_CONTEXT}")
+        if any(rate.key not in {None, "{user_id}"} for rate in self.limits.rates):
+            raise DeclarationError(
+                f"{self.place}: a Rate of {name!r} has another key than '{{user_id}}'; a model has no other"
+            )
         try:
             self._result: TypeAdapter[Any] | None = None if result is str else TypeAdapter(result)
             self.result_schema = self._result.json_schema() if self._result else None
@@ -77,6 +105,15 @@ class Agent(Declaration):
             ends_run=frozenset(tool.name for tool in self.tools.values() if tool.ends_run),
             fails_run=frozenset(tool.name for tool in self.tools.values() if tool.on_error == "fail"),
         )
+
+    @property
+    def bulkhead(self) -> str:
+        """The name of the bulkhead that its model calls go through; a tool's name never holds a colon."""
+        return self.model if isinstance(self.model, str) else f"model:{type(self.model).__name__}"
+
+    def rate_keys(self, user_id: str | None) -> list[str | None]:
+        """Return for each of the model's rates whose it is; None for one that all calls share."""
+        return [None if rate.key is None else rate.key.format(user_id=user_id) for rate in self.limits.rates]
 
     @property
     def queues(self) -> frozenset[str]:
@@ -116,4 +153,7 @@ class Agent(Declaration):
             "result": self.result_schema,
             "settings": self.settings,
             "model_timeout_s": self.model_timeout_s,
+            "limits": asdict(self.limits),
+            "depends_on": self.depends_on,
+            "context_tokens": self.context_tokens,
         }

@@ -14,6 +14,7 @@ from agentflow.domain.run import Run
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from agentflow.declare.credential import Credential
     from agentflow.declare.resource import Resource
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class Context:
     scratchpad: Scratchpad = field(default_factory=lambda: Scratchpad({}))
     outbox: Outbox = field(default_factory=Outbox)
     recording_connection: Connection | None = None
+    read_secret: Callable[[Credential], str] = lambda credential: credential.load()
 
     @property
     def connection(self) -> Connection:
@@ -105,3 +107,7 @@ class Context:
         """Return the process's own instance of a resource, opened at its first use."""
         opened: T = self.open_resource(resource)
         return opened
+
+    def secret(self, credential: Credential) -> str:
+        """Return a credential's secret, as this process has read it."""
+        return self.read_secret(credential)

@@ -9,6 +9,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from agentflow.declare.budget import Budget
+from agentflow.declare.fallback import Fail, Fallback, fallback_of
 from agentflow.declare.signature import describe
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
@@ -29,19 +31,34 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class Declaration(ABC):
-    """A declared agent. `decides_at_once` says that `decide` is the engine's own code, quick and total."""
+    """A declared agent.
+
+    `decides_at_once` says that `decide` is the engine's own code, quick and total; `asks_model` that a model may be
+    put in the place of another.
+    """
 
     kind: str
     decides_at_once: bool
+    asks_model = False
 
-    def __init__(self, name: str, *, tools: Sequence[Tool[Any, Any]], input: Any, budget: Budget, queue: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        tools: Sequence[Tool[Any, Any]],
+        input: Any,
+        budget: Budget | None,
+        fallback: Fallback | Fail | None,
+        queue: str,
+    ) -> None:
         self.name = name
         self.place = _caller()
         self.tools = {
             tool.name: tool for tool in _checked_tools(tools, f"{self.place}: {type(self).__name__} {name!r}")
         }
         self.input = input
-        self.budget = budget
+        self.budget = self._checked_budget(budget)
+        self.fallback = self._checked_fallback(fallback)
         self.queue = queue
         if not _NAME.fullmatch(name):
             raise DeclarationError(f"{self.place}: the name {name!r} may hold letters, digits, '_', '.' and '-' only")
@@ -70,6 +87,7 @@ class Declaration(ABC):
             "kind": self.kind,
             "input": self.input_schema,
             "budget": self.budget.as_json(),
+            "fallback": self.fallback.described(),
             "tools": {name: describe_tool(tool) for name, tool in sorted(self.tools.items())},
             **self.described(),
         }
@@ -89,6 +107,24 @@ class Declaration(ABC):
         except ValidationError as error:
             raise InvalidInput(f"the input of {self.name!r} does not fit: {describe(error)}") from error
 
+    def _checked_budget(self, budget: Any) -> Budget:
+        if budget is None or isinstance(budget, Budget):
+            return budget or Budget()
+        raise DeclarationError(f"{self.place}: budget={budget!r} of {self.name!r}; give Budget(...)")
+
+    def _checked_fallback(self, given: Any) -> Fallback:
+        try:
+            fallback = Fallback() if given is None else fallback_of(given)
+        except DeclarationError as error:
+            raise DeclarationError(f"{self.place}: {self.name!r}: {error}") from None
+        if fallback.model is not None and not self.asks_model:
+            kind = type(self).__name__
+            raise DeclarationError(
+                f"{self.place}: {kind} {self.name!r} asks no model that {fallback!r} could stand in for; "
+                "give Fail(), Handoff() or Partial()"
+            )
+        return fallback
+
 
 def describe_tool(tool: Tool[Any, Any]) -> dict[str, Any]:
     """Return a tool's declaration as data."""
@@ -102,6 +138,10 @@ def describe_tool(tool: Tool[Any, Any]) -> dict[str, Any]:
         "queue": tool.queue,
         "on_error": tool.on_error,
         "ends_run": tool.ends_run,
+        "limits": asdict(tool.limits),
+        "depends_on": tool.depends_on,
+        "credential": tool.credential.name if tool.credential else None,
+        "cache": tool.cache,
     }
 
 

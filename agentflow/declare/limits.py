@@ -52,8 +52,8 @@ class Limits:
     """The limits of one bulkhead, fleet-wide.
 
     `slots` calls at once; 429 and 529 halve that number for a while, success lets it grow back. `rates` all have to
-    allow a call. Of the calls of a minute, retries are at most `retry_share`, and `retry_floor` more. `when_unreachable`
-    says whether calls go on (`open`) or wait (`closed`) while Redis does not answer.
+    allow a call. Of the calls of a minute, retries are at most `retry_share`, and `retry_floor` more.
+    `when_unreachable` says whether calls go on (`open`) or wait (`closed`) while Redis does not answer.
     """
 
     slots: int = 64
@@ -65,9 +65,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         _check(self, "slots", self.slots, whole=True)
-        if not isinstance(self.retry_share, int | float) or not 0 <= self.retry_share <= 1:
+        if not 0 <= self.retry_share <= 1:
             raise DeclarationError(f"Limits(retry_share={self.retry_share!r}): give a share between 0 and 1")
-        if isinstance(self.retry_floor, bool) or not isinstance(self.retry_floor, int) or self.retry_floor < 0:
+        if self.retry_floor < 0 or int(self.retry_floor) != self.retry_floor:
             raise DeclarationError(f"Limits(retry_floor={self.retry_floor!r}): give a whole number, zero or more")
         if self.when_unreachable not in {"open", "closed"}:
             raise DeclarationError(f"Limits(when_unreachable={self.when_unreachable!r}): give 'open' or 'closed'")

@@ -7,6 +7,7 @@ from typing import Any
 
 from agentflow.declare.budget import Budget
 from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration
+from agentflow.declare.fallback import Fail, Fallback
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
 from agentflow.domain.errors import DeclarationError
@@ -33,9 +34,10 @@ class Pipeline(Declaration):
         *,
         input: Any = None,
         budget: Budget | None = None,
+        fallback: Fallback | Fail | None = None,
         queue: str = COORDINATOR_QUEUE,
     ) -> None:
-        super().__init__(name, tools=tools, input=input, budget=budget or Budget(), queue=queue)
+        super().__init__(name, tools=tools, input=input, budget=budget, fallback=fallback, queue=queue)
         if not tools:
             raise DeclarationError(f"{self.place}: Pipeline {name!r} has no tools; give at least one")
         self._stages = tuple(_stage_of(tool) for tool in tools)

@@ -12,6 +12,8 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from agentflow.declare.context import Context
+from agentflow.declare.credential import Credential
+from agentflow.declare.limits import Limits
 from agentflow.declare.signature import place_of, read_signature, uses_attribute
 from agentflow.domain.errors import DeclarationError, PayloadRefused
 from agentflow.domain.step import RESERVED_TOOL_NAMES, Effect
@@ -20,8 +22,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 OnError = Literal["model", "fail"]
+Classifier = Callable[[Exception], Any]
 
 _LONGEST_KEY = 500
+_DEPENDENCY = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
@@ -40,6 +44,11 @@ class Tool(Generic[P, R]):
         queue: str | None = None,
         on_error: OnError = "model",
         ends_run: bool = False,
+        limits: Limits | None = None,
+        depends_on: str | None = None,
+        credential: Credential | None = None,
+        classify: Classifier | None = None,
+        cache: bool = False,
     ) -> None:
         self.function = function
         self.name: str = name or str(getattr(function, "__name__", ""))
@@ -51,6 +60,11 @@ class Tool(Generic[P, R]):
         self.queue = queue or f"tool.{self.name}"
         self.on_error = on_error
         self.ends_run = ends_run
+        self.limits = limits or Limits()
+        self.depends_on = depends_on
+        self.credential = credential
+        self.classify = classify
+        self.cache = cache
         self.signature = read_signature(function, self.name)
         self.verifier: Callable[..., Any] | None = None
         self.compensator: Callable[..., Any] | None = None
@@ -74,6 +88,11 @@ class Tool(Generic[P, R]):
     def task_name(self) -> str:
         """The name of the tool's Celery task."""
         return f"step.{self.name}"
+
+    def rate_keys(self, arguments: Mapping[str, Any], user_id: str | None) -> list[str | None]:
+        """Return for each of the tool's rates whose it is; None for one that all calls share."""
+        values = {"user_id": user_id, **arguments}
+        return [None if rate.key is None else _filled(rate.key, values) for rate in self.limits.rates]
 
     def verify(self, function: F) -> F:
         """Declare how to ask whether the effect happened. It takes the context and the call's own arguments."""
@@ -149,7 +168,21 @@ class Tool(Generic[P, R]):
                 f"{where} is 'keyed' but never uses its key; add `ctx: Context` and send ctx.idempotency_key along"
             )
         if self.key is not None:
-            self._check_key(where, self.key)
+            self._check_template(where, "key", self.key, set(self.signature.arguments.model_fields))
+        self._check_limits(where)
+
+    def _check_limits(self, where: str) -> None:
+        if not isinstance(self.limits, Limits):
+            raise DeclarationError(f"{where}: limits={self.limits!r}; give Limits(...)")
+        if self.depends_on is not None and not _DEPENDENCY.fullmatch(self.depends_on):
+            raise DeclarationError(f"{where}: depends_on={self.depends_on!r}; give a name of letters, digits, _ . : -")
+        if self.credential is not None and not isinstance(self.credential, Credential):
+            raise DeclarationError(f"{where}: credential={self.credential!r} is none; decorate a function @credential")
+        if self.cache and self.effect is not Effect.READ:
+            raise DeclarationError(f"{where}: cache=True is for 'read' tools; a call that does something is made")
+        for rate in self.limits.rates:
+            if rate.key is not None:
+                self._check_template(where, "Rate key", rate.key, {"user_id", *self.signature.arguments.model_fields})
 
     def _check_times(self, where: str) -> None:
         if not 0 < self.timeout_s < math.inf:
@@ -157,20 +190,22 @@ class Tool(Generic[P, R]):
         if self.settle_s is not None and not 0 <= self.settle_s < math.inf:
             raise DeclarationError(f"{where}: settle_s={self.settle_s!r}; give seconds, zero or more")
 
-    def _check_key(self, where: str, template: str) -> None:
+    def _check_template(self, where: str, what: str, template: str, known: set[str]) -> None:
         try:
             fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
         except ValueError as error:
-            raise DeclarationError(f"{where}: key={template!r} is no format string: {error}") from error
-        known = set(self.signature.arguments.model_fields)
+            raise DeclarationError(f"{where}: {what}={template!r} is no format string: {error}") from error
         for field in fields:
             root = re.split(r"[.\[]", field, maxsplit=1)[0]
             if root not in known:
                 raise DeclarationError(
-                    f"{where}: key={template!r} names {root!r}; its parameters are {', '.join(sorted(known)) or 'none'}"
+                    f"{where}: {what}={template!r} names {root!r}; "
+                    f"its parameters are {', '.join(sorted(known)) or 'none'}"
                 )
         if not fields:
-            raise DeclarationError(f"{where}: key={template!r} is the same for every call; name a parameter in braces")
+            raise DeclarationError(
+                f"{where}: {what}={template!r} is the same for every call; name a parameter in braces"
+            )
 
 
 def tool(
@@ -183,6 +218,11 @@ def tool(
     queue: str | None = None,
     on_error: OnError = "model",
     ends_run: bool = False,
+    limits: Limits | None = None,
+    depends_on: str | None = None,
+    credential: Credential | None = None,
+    classify: Classifier | None = None,
+    cache: bool = False,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]:
     """Declare a tool.
 
@@ -190,6 +230,11 @@ def tool(
     one call. `key` is a template over the parameters, for effects that must happen once across runs. `queue` is the
     Celery queue (`tool.<name>` by default). `on_error="fail"` ends the run when the tool fails; otherwise the model is
     told. With `ends_run` the tool's answer is the run's result.
+
+    `limits` are the tool's slots, rates, breaker and retry budget. Tools that name the same `depends_on` share a
+    breaker. `credential` is refreshed once when the other side answers 401. `classify(error)` answers a kind of the
+    taxonomy, a `ToolError`, or None for what it doesn't know. With `cache` (of a `read` tool) the same call is made
+    once per run.
     """
 
     def declare(function: Callable[P, R]) -> Tool[P, R]:
@@ -205,6 +250,11 @@ def tool(
             queue=queue,
             on_error=on_error,
             ends_run=ends_run,
+            limits=limits,
+            depends_on=depends_on,
+            credential=credential,
+            classify=classify,
+            cache=cache,
         )
 
     return declare
@@ -215,6 +265,13 @@ _EFFECTS = (
     "idempotency key), idempotent (twice in a row is the same as once), verified (verify can ask whether it happened), "
     "unsafe (none of these)"
 )
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    try:
+        return template.format(**values)[:_LONGEST_KEY]
+    except Exception:  # noqa: BLE001 - whatever a parameter's own formatting raises: one rate for all such calls
+        return "?"
 
 
 def _effect_of(effect: str, where: str) -> Effect:

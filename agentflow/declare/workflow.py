@@ -7,6 +7,7 @@ from typing import Any
 
 from agentflow.declare.budget import Budget
 from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
+from agentflow.declare.fallback import Fallback
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
 from agentflow.domain.run import Outcome, Run
@@ -31,9 +32,10 @@ class Workflow(Declaration):
         tools: Sequence[Tool[Any, Any]],
         input: Any = None,
         budget: Budget | None = None,
+        fallback: Fallback | Fail | None = None,
         queue: str = COORDINATOR_QUEUE,
     ) -> None:
-        super().__init__(name, tools=tools, input=input, budget=budget or Budget(), queue=queue)
+        super().__init__(name, tools=tools, input=input, budget=budget, fallback=fallback, queue=queue)
         self._decide = decide
 
     def decide(self, run: Run, history: Sequence[Step]) -> Decision:
@@ -42,7 +44,7 @@ class Workflow(Declaration):
         match decision:
             case Next(steps):
                 self._check_steps(steps)
-            case Done(_, outcome):
+            case Done(_, outcome, None | Mapping()):
                 Outcome(outcome)
             case Fail(str(reason), str()) if reason and reason.isprintable():
                 pass

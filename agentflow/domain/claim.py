@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from agentflow.domain.run import Run
+from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import Effect, Step, StepStatus
 
 
@@ -24,6 +24,9 @@ class ClaimAnswer(StrEnum):
     KEY_CONFLICT = "key_conflict"
     RUN_STOPPED = "run_stopped"
     UNSERVED = "unserved"
+    CACHED = "cached"
+    BUDGET_RESERVED = "budget_reserved"
+    DENIED = "denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ class LockedStep:
     next_attempt_at: datetime | None
     quarantined: bool
     deaths: int
+    claimed_at: datetime | None = None
+    bulkhead: str | None = None
+    reserved: Reserved = field(default_factory=Reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,10 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A step in one attempt's hands: attempt and token are the fence. `history` is the run at the time of the claim."""
+    """A step in one attempt's hands: attempt and token are the fence. `history` is the run at the time of the claim.
+
+    `call_s` is how long the call may take: the step's timeout, or what is left of the run's time.
+    """
 
     run: Run
     step: LockedStep
@@ -74,6 +83,7 @@ class Claim:
     claimed_at: datetime
     lease_until: datetime
     history: Sequence[Step]
+    call_s: float
 
 
 @dataclass(frozen=True, slots=True)

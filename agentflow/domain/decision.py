@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +24,22 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The run is finished."""
+    """The run is finished. `why` is the ceiling that ended it: kind, message, step_index; None of a complete one."""
 
     result: Any
     outcome: Outcome = Outcome.COMPLETE
+    why: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The run ends `failed`. `reason` is machine-readable, `message` is for people."""
+    """The run ends `failed`. `reason` is machine-readable, `message` is for people.
 
-    reason: str
-    message: str
+    As a decision it needs its reason. `Fail()` without one is a declaration's `fallback=`: the ceiling is the reason.
+    """
+
+    reason: str = ""
+    message: str = ""
     step_index: int | None = None
 
 

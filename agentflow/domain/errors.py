@@ -22,6 +22,8 @@ AgentflowError
 
 from __future__ import annotations
 
+from agentflow.domain.failure import ErrorKind
+
 
 class AgentflowError(Exception):
     """agentflow could not go on."""
@@ -119,9 +121,25 @@ class ToolError(AgentflowError):
     """Raised by a tool to say that it failed; the message goes to the model word for word.
 
     `happened` is the tool's own word on whether its effect took place: False for certainly not, True for certainly,
-    None where it can't tell.
+    None where it can't tell; then a refusal among the kinds (`rate_limited`, `auth`, `bad_input`, `quota`, ...) still
+    means that it did not. `kind` is a word of the failure taxonomy and decides what is done about it: a plain
+    `tool_error` is final, a `transient` one is tried again. `status` is the HTTP status where there was one,
+    `retry_after_s` the other side's own wish in seconds.
     """
 
-    def __init__(self, message: str, *, happened: bool | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        happened: bool | None = None,
+        kind: str = ErrorKind.TOOL_ERROR,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
+        if kind not in list(ErrorKind):
+            raise ValueError(f"{kind!r} is no kind of failure: give one of {', '.join(ErrorKind)}")
         self.happened = happened
+        self.kind = str(kind)
+        self.status = status
+        self.retry_after_s = retry_after_s

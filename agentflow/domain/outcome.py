@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,7 @@ from agentflow.domain.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ModelCallLog:
-    """One answered model call, for the log and the budget."""
+    """One model call, for the log and the budget. One that failed has no response, and is charged what it may cost."""
 
     model: str
     response_model: str
@@ -21,8 +20,9 @@ class ModelCallLog:
     completion_tokens: int
     cost_usd: Decimal | None
     prompt: Sequence[Mapping[str, Any]]
-    response: Message
-    finish_reason: str
+    response: Message | None
+    finish_reason: str | None
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,18 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The step failed. `happened` is None where nobody can tell whether its effect took place."""
+    """The step failed. `happened` is None where nobody can tell whether its effect took place.
+
+    `status` is the HTTP status where there was one, `retry_after_s` the other side's own wish in seconds.
+    """
 
     kind: str
     message: str
     happened: bool | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     model_call: ModelCallLog | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,12 @@ class InDoubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """Nothing was called; the step waits in Postgres."""
+class Retrying:
+    """The attempt failed, and the step is parked for another one; `reason` is what it waits for."""
 
+    failed: Failed
+    after_s: float
     reason: str
-    after: timedelta
 
 
-AttemptOutcome = Completed | Failed | InDoubt
+AttemptOutcome = Completed | Failed | InDoubt | Retrying

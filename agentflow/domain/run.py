@@ -68,6 +68,14 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserved:
+    """What model calls that have begun may cost at most; it is settled when they end."""
+
+    tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run as a decision sees it. `version` counts what was recorded: a decision on an older one is not written."""
 
@@ -82,6 +90,7 @@ class Run:
     scratchpad: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     spent: Spent = Spent()
+    reserved: Reserved = Reserved()
     version: int = 0
     current_step: int = -1
     deadline_at: datetime | None = None
@@ -90,3 +99,4 @@ class Run:
     pause_requested: bool = False
     waiting_reason: str | None = None
     queue: str = "coordinator"
+    fallback: str = "fail"

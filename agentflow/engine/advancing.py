@@ -11,9 +11,10 @@ from agentflow.domain.decision import Fail
 from agentflow.domain.hint import Hint
 from agentflow.domain.run import Run, RunStatus
 from agentflow.domain.step import Step
-from agentflow.engine.deciding import Plan, apply_plan, make_plan
+from agentflow.engine.deciding import Plan, apply_plan, end_run, make_plan
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.skipping import skip_unbegun
+from agentflow.policy.fallback import fall_back
 from agentflow.store import conversations, logs, runs, steps
 from agentflow.store.database import Transaction
 
@@ -121,14 +122,19 @@ def _stop(tx: Transaction, run_id: str) -> Advanced:
     if still_open:
         runs.mark_decided(tx, run_id, run.version, run.current_step)
         return Advanced("stopping", woken)
-    status = RunStatus.CANCELLED if reason == "cancel" else RunStatus.FAILED
-    error = None if reason == "cancel" else {"kind": reason, "message": _why(reason, run), "step_index": None}
-    runs.finish(tx, run, status, reason, error=error)
-    return Advanced("stopped", [*woken, *conversations.pass_turn(tx, run)])
+    if reason == "cancel":
+        runs.finish(tx, run, RunStatus.CANCELLED, reason)
+        return Advanced("stopped", [*woken, *conversations.pass_turn(tx, run)])
+    ending = fall_back(run, runs.history(tx, run_id), Fail(reason, _why(reason, run)))
+    return Advanced("stopped", [*woken, *end_run(tx, run, ending, reason)])
 
 
 def _why(reason: str, run: Run) -> str:
     if reason == "deadline":
         return f"the run did not end within its {run.budget.get('time_s')} seconds"
+    if reason == "quota":
+        return "a provider or a tool has no credit left; its breaker is held open"
+    if reason == "budget_unpriced_model":
+        return "the model has no price: set AGENTFLOW_PRICES, or Budget(cost_usd=None)"
     ceiling = reason.removeprefix("budget_")
-    return f"the run's budget of {run.budget.get(ceiling)} {ceiling} is used up"
+    return f"the run's budget of {run.budget.get(ceiling)} {ceiling} is used up, or would be by its next step"

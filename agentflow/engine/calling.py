@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,10 +15,17 @@ from agentflow.declare.resource import Resource
 from agentflow.declare.tool import Tool
 from agentflow.domain import payload
 from agentflow.domain.claim import Claim
-from agentflow.domain.errors import PayloadRefused, ToolError
+from agentflow.domain.errors import PayloadRefused
+from agentflow.domain.failure import ErrorKind
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, OutboxMessage
+from agentflow.domain.step import Effect
+from agentflow.engine.claiming import Claimed
+from agentflow.engine.credentials import read_secret
+from agentflow.engine.deadman import TIMER_MARGIN_S
+from agentflow.engine.interrupting import CallOverran, limited
 from agentflow.engine.runtime import Runtime
 from agentflow.policy.happening import happened
+from agentflow.policy.taxonomy import classify_with
 from agentflow.store.database import is_passing
 
 if TYPE_CHECKING:
@@ -25,30 +35,47 @@ log = structlog.get_logger("agentflow.tool")
 
 
 def call_tool(
-    runtime: Runtime, claim: Claim, tool: Tool[Any, Any], connection: Connection | None = None
+    runtime: Runtime, claimed: Claimed, tool: Tool[Any, Any], connection: Connection | None = None
 ) -> AttemptOutcome:
-    """Call a tool and return what came of it; whatever it raises is an outcome too.
+    """Call a tool and return what came of it; whatever it raises is an outcome too, and so is taking too long.
 
     Only a passing failure of the recording transaction is raised: it is begun again, and the tool with it.
     """
+    claim = claimed.claim
     try:
         arguments = tool.signature.parse(claim.step.input)
     except ValueError as error:
         return Failed("bad_input", f"the arguments of {tool.name!r} do not fit: {error}", happened=False)
-    return _call(claim, tool, _context(runtime, claim, tool, connection), arguments)
-
-
-def _call(claim: Claim, tool: Tool[Any, Any], context: Context, arguments: dict[str, Any]) -> AttemptOutcome:
+    context = _context(runtime, claim, tool, connection)
     effect = claim.step.effect
     try:
-        returned = tool.call(context, arguments)
-    except ToolError as error:
-        return Failed("tool_error", str(error), happened(effect, said=error.happened))
+        with limits_of(runtime, claimed):
+            returned = tool.call(context, arguments)
+    except CallOverran:
+        return Failed(ErrorKind.TIMEOUT, f"no answer within {claim.call_s:g} s", happened(effect, said=None))
     except Exception as error:
-        if context.recording_connection is not None and is_passing(error):
+        if connection is not None and is_passing(error):
             raise
-        context.logger.exception("tool_raised", tool=tool.name)
-        return Failed("bug", f"{type(error).__name__}: {error}", happened(effect, said=None))
+        return _failed(runtime, claim, tool, context, error)
+    return _kept(tool, context, returned, effect)
+
+
+def limits_of(runtime: Runtime, claimed: Claimed) -> AbstractContextManager[None]:
+    """Return what ends a call that takes too long. Other steps share a thread pool's process: there, nothing can."""
+    if not runtime.isolated:
+        return nullcontext()
+    return limited(runtime.timer, claimed.claim.call_s, until=claimed.local_deadline - TIMER_MARGIN_S)
+
+
+def _failed(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], context: Context, error: Exception) -> Failed:
+    failed = classify_with(tool.classify, error, now=datetime.now(UTC))
+    if failed.kind == ErrorKind.BUG:
+        context.logger.error("tool_raised", tool=tool.name, exc_info=error)
+        runtime.report_bug(error, run_id=claim.run.run_id, step_index=claim.step.step_index, tool=tool.name)
+    return replace(failed, happened=happened(claim.step.effect, said=failed.happened))
+
+
+def _kept(tool: Tool[Any, Any], context: Context, returned: Any, effect: Effect) -> AttemptOutcome:
     try:
         return _completed(tool.as_json(returned), context)
     except PayloadRefused as error:
@@ -82,9 +109,11 @@ def _context(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], connection: C
         scratchpad=Scratchpad(claim.run.scratchpad),
         outbox=Outbox(),
         recording_connection=connection,
+        read_secret=partial(read_secret, runtime),
     )
 
 
 def _deadline(claim: Claim) -> datetime:
-    end = claim.claimed_at + timedelta(seconds=claim.step.timeout_s)
-    return min(end, claim.run.deadline_at or datetime.max.replace(tzinfo=UTC))
+    if claim.run.deadline_at is not None and claim.call_s < claim.step.timeout_s:
+        return claim.run.deadline_at
+    return claim.claimed_at + timedelta(seconds=claim.call_s)

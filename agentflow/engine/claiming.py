@@ -2,83 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from agentflow.declare.agent import Agent
 from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
-from agentflow.domain.hint import Hint, advance_hint
-from agentflow.domain.run import Run, RunStatus
-from agentflow.domain.step import MODEL, StepStatus
+from agentflow.domain.run import Reserved, Run, RunStatus
+from agentflow.domain.step import MODEL, Step, StepStatus
 from agentflow.engine.deadman import boottime
+from agentflow.engine.preparing import PreparedCall, prepare_call
+from agentflow.engine.refusing import NotClaimed, refuse, settle
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
+from agentflow.policy.budget import NoRoom
 from agentflow.policy.claim import refuse_claim, refuse_key
-from agentflow.store import conversations, keys, logs, runs, steps
-from agentflow.store.database import Transaction
+from agentflow.store import conversations, keys, runs, steps
+from agentflow.store.database import Row, Transaction
 
-# How long a step waits for a key that another run holds; the run that resolves the key wakes it before.
-KEY_WAIT_S = 30.0
-# How long a step waits that reached a worker which can't take it: one that can may be in another deployment.
-UNSERVED_WAIT_S = 5.0
+_SHORTEST_CALL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A claim, and until when this process may work on it, on its own clock (`boottime`)."""
+    """A claim, and until when this process may work on it, on its own clock (`boottime`).
+
+    `call` is what a model step asks; None of a tool's.
+    """
 
     claim: Claim
     local_deadline: float
+    call: PreparedCall | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotClaimed:
-    """Another answer, and the hints that it makes necessary."""
-
-    refusal: Refused
-    hints: list[Hint] = field(default_factory=list)
+_Claim = tuple[Claim, PreparedCall | None]
 
 
 def claim_step(runtime: Runtime, run_id: str, step_index: int, token: str) -> Claimed | NotClaimed:
     """Claim a step for this worker. `token` is fresh: by it a commit whose answer was lost is known again."""
     sent_at = boottime()
 
-    def body(tx: Transaction) -> Claim | NotClaimed:
+    def body(tx: Transaction) -> _Claim | NotClaimed:
         locked = runs.lock(tx, run_id)
         step = steps.lock(tx, run_id, step_index) if locked else None
         if locked is None or step is None:
             return NotClaimed(Refused(ClaimAnswer.DUPLICATE, "no such step"))
         run, now = locked
         if step.claim_token == token and step.status is StepStatus.RUNNING:
-            return _claimed_before(tx, run, step, token)
-        if refusal := refuse_claim(run, step, has_turn=conversations.has_turn(tx, run), now=now):
-            return _refuse(tx, run, step, refusal)
-        if reason := _cannot_serve(runtime, run, step):
-            return _refuse(tx, run, step, Refused(ClaimAnswer.UNSERVED, reason))
-        if step.business_key and (refusal := refuse_key(step, keys.take(tx, step))):
-            return _refuse(tx, run, step, refusal)
-        return _claim(tx, runtime, run, step, token)
+            return _claimed_before(tx, runtime, run, step, token, now)
+        if refusal := _refusal(tx, runtime, run, step, now):
+            return refuse(tx, run, step, refusal)
+        return _claim_or_settle(tx, runtime, run, step, token, now)
 
     answer = runtime.database.atomically(body)
     if isinstance(answer, NotClaimed):
         return answer
-    return Claimed(answer, sent_at + (answer.lease_until - answer.claimed_at).total_seconds())
+    claim, call = answer
+    return Claimed(claim, sent_at + (claim.lease_until - claim.claimed_at).total_seconds(), call)
 
 
-def _claim(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token: str) -> Claim:
-    row = steps.claim(
-        tx, step, runtime.worker, token, lease_s=step.timeout_s + RECORD_MARGIN_S, is_tool_call=step.tool_name != MODEL
-    )
-    if run.status is not RunStatus.RUNNING:
-        settle_standing(tx, run, "claimed", step.step_index)
-    history = runs.history(tx, run.run_id)
-    run = replace(run, deadline_at=row["deadline_at"])
-    return Claim(run, step, row["attempt"], token, row["claimed_at"], row["lease_until"], history)
-
-
-def _claimed_before(tx: Transaction, run: Run, step: LockedStep, token: str) -> Claim:
-    assert step.lease_until is not None
-    row = tx.row("claimed_at", run_id=step.run_id, step_index=step.step_index)
-    assert row is not None
-    return Claim(run, step, step.attempt, token, row["claimed_at"], step.lease_until, runs.history(tx, run.run_id))
+def _refusal(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, now: datetime) -> Refused | None:
+    refusal = refuse_claim(run, step, has_turn=conversations.has_turn(tx, run), now=now)
+    if refusal is None and (reason := _cannot_serve(runtime, run, step)):
+        return Refused(ClaimAnswer.UNSERVED, reason)
+    return refusal
 
 
 def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
@@ -93,33 +81,62 @@ def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
     return None
 
 
-def _refuse(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> NotClaimed:
-    """Answer every refusal in its own way: leave, stop the run, park, or settle the step without a call."""
-    match refusal.answer:
-        case ClaimAnswer.BUDGET:
-            runs.request_stop(tx, run.run_id, f"budget_{refusal.detail}")
-        case ClaimAnswer.RUN_STOPPED if run.stop_requested or refusal.detail == "deadline":
-            # A step may come back from a lost worker after its run was asked to stop: the run has still to end.
-            runs.request_stop(tx, run.run_id, refusal.detail)
-        case ClaimAnswer.KEY_IN_FLIGHT:
-            steps.park(tx, step, "key_in_flight", KEY_WAIT_S)
-            settle_standing(tx, run, "key_in_flight", step.step_index)
-            return NotClaimed(refusal)
-        case ClaimAnswer.UNSERVED:
-            steps.park(tx, step, "unserved", UNSERVED_WAIT_S)
-            settle_standing(tx, run, "unserved", step.step_index)
-            logs.alert(tx, run.tenant, f"unserved:{run.agent}:{step.tool_name}", refusal.detail, run_id=run.run_id)
-            return NotClaimed(refusal)
-        case ClaimAnswer.KEY_DONE:
-            record = keys.take(tx, step)
-            assert record is not None
-            steps.settle_unclaimed(tx, step, StepStatus.OK, output=record.output)
-            runs.note_settled(tx, run, step.step_index)
-        case ClaimAnswer.KEY_CONFLICT:
-            message = f"the key {step.idempotency_key!r} was used by run {refusal.detail} with other arguments"
-            error = {"kind": "bad_input", "message": message, "happened": False}
-            steps.settle_unclaimed(tx, step, StepStatus.ERROR, error=error)
-            runs.note_settled(tx, run, step.step_index)
-        case _:
-            return NotClaimed(refusal)
-    return NotClaimed(refusal, [advance_hint(run.run_id, run.queue)])
+def _claim_or_settle(
+    tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token: str, now: datetime
+) -> _Claim | NotClaimed:
+    """Claim a step that may be called, unless its answer is known or there is no room for its cost."""
+    tool = runtime.registry.agents[run.agent].tools.get(step.tool_name)
+    if tool is not None and tool.cache and (row := steps.cached_output(tx, run.run_id, tool.name, step.args_hash)):
+        return settle(tx, run, step, Refused(ClaimAnswer.CACHED), row["tool_output"])
+    history = runs.history(tx, run.run_id)
+    call = _prepared(tx, runtime, run, step, history, now)
+    if isinstance(call, NoRoom):
+        answer = ClaimAnswer.BUDGET_RESERVED if call.passing else ClaimAnswer.BUDGET
+        return refuse(tx, run, step, Refused(answer, call.ceiling))
+    if step.business_key and (refusal := refuse_key(step, keys.take(tx, step))):
+        return refuse(tx, run, step, refusal)
+    row = steps.claim(
+        tx,
+        step,
+        runtime.worker,
+        token,
+        lease_s=_call_s(run, step, now) + RECORD_MARGIN_S,
+        is_tool_call=step.tool_name != MODEL,
+        reserved=call.reserved if call else Reserved(),
+    )
+    if run.status is not RunStatus.RUNNING:
+        settle_standing(tx, run, "claimed", step.step_index)
+    spent = replace(run.spent, attempts=run.spent.attempts + 1)
+    return _claim_of(replace(run, deadline_at=row["deadline_at"], spent=spent), step, token, row, history), call
+
+
+def _prepared(
+    tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, history: Sequence[Step], now: datetime
+) -> PreparedCall | NoRoom | None:
+    declaration = runtime.registry.agents[run.agent]
+    if step.tool_name != MODEL or not isinstance(declaration, Agent):
+        return None
+    return prepare_call(tx, runtime, declaration, run, step, history, _call_s(run, step, now))
+
+
+def _call_s(run: Run, step: LockedStep, now: datetime) -> float:
+    """Return how long a call may take: the step's timeout, or what is left of the run's time."""
+    left_s = float(run.budget.get("time_s") or math.inf)
+    if run.deadline_at is not None:
+        left_s = (run.deadline_at - now).total_seconds()
+    return max(_SHORTEST_CALL_S, min(step.timeout_s, left_s))
+
+
+def _claim_of(run: Run, step: LockedStep, token: str, row: Row, history: Sequence[Step]) -> Claim:
+    call_s = (row["lease_until"] - row["claimed_at"]).total_seconds() - RECORD_MARGIN_S
+    return Claim(run, step, row["attempt"], token, row["claimed_at"], row["lease_until"], history, call_s)
+
+
+def _claimed_before(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token: str, now: datetime) -> _Claim:
+    """Return the claim that an earlier try at this transaction has made; only its answer was lost."""
+    row = {"attempt": step.attempt, "claimed_at": step.claimed_at, "lease_until": step.lease_until}
+    history = runs.history(tx, run.run_id)
+    # Room was found for it then; asked again, its own reservation would stand in its way.
+    call = _prepared(tx, runtime, replace(run, budget={}), step, history, now)
+    assert not isinstance(call, NoRoom)
+    return _claim_of(run, step, token, row, history), call

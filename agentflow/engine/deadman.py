@@ -14,6 +14,9 @@ import sys
 import time
 from typing import Protocol
 
+# The timer must have killed the process before the lease is over on the database's clock.
+TIMER_MARGIN_S = 0.5
+
 
 class Timer(Protocol):
     """Something that ends this process in time."""

@@ -1,9 +1,8 @@
-"""The executor: a hint comes in, and one step goes its way: claim, call, record, decide, hint."""
+"""The executor: a hint comes in, and one step goes its way: enter, claim, call, answer, record, decide, leave, hint."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,27 +12,29 @@ from agentflow.declare.agent import Agent
 from agentflow.declare.declaration import Declaration
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import Claim, Refused
+from agentflow.domain.failure import ErrorKind
 from agentflow.domain.identity import new_token
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
 from agentflow.domain.run import Run
-from agentflow.domain.step import MODEL, Effect, Step, StepStatus
+from agentflow.domain.step import Effect, Step, StepStatus
 from agentflow.engine.advancing import advance_run
+from agentflow.engine.answering import Answer, answer
 from agentflow.engine.calling import call_tool
-from agentflow.engine.claiming import Claimed, NotClaimed, claim_step
+from agentflow.engine.claiming import Claimed, claim_step
+from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
 from agentflow.engine.deciding import Plan, make_plan
+from agentflow.engine.entering import Visit, enter_bulkhead
 from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.late import keep_late_outcome
 from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
+from agentflow.engine.refusing import NotClaimed
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.thinking import call_model
 from agentflow.engine.writes import EndedByTool, call_and_write
-from agentflow.store import runs
+from agentflow.store import runs, steps
 from agentflow.store.database import Transaction
 
 log = structlog.get_logger("agentflow.executor")
-
-# The timer must have killed the process before the lease is over on the database's clock.
-_TIMER_MARGIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +49,45 @@ Ending = AttemptOutcome | Refused | Fenced
 
 def execute_step(runtime: Runtime, run_id: str, step_index: int) -> Ending:
     """Take one step its whole way and publish what follows from it."""
-    runtime.reached("before_claim")
-    answer = claim_step(runtime, run_id, step_index, new_token())
-    if isinstance(answer, NotClaimed):
-        runtime.hints.publish(answer.hints)
-        return answer.refusal
-    if not runtime.isolated:
-        return _work(runtime, answer)
-    runtime.timer.arm(answer.local_deadline - _TIMER_MARGIN_S)
+    runtime.reached("before_enter")
+    admitted = enter_bulkhead(runtime, run_id, step_index)
+    if isinstance(admitted, Refused):
+        return admitted
+    visit = Visit(runtime, admitted)
     try:
-        return _work(runtime, answer)
+        return _execute(runtime, run_id, step_index, visit)
+    finally:
+        visit.end()
+
+
+def _execute(runtime: Runtime, run_id: str, step_index: int, visit: Visit) -> Ending:
+    runtime.reached("before_claim")
+    claimed = claim_step(runtime, run_id, step_index, new_token())
+    if isinstance(claimed, NotClaimed):
+        visit.end()
+        runtime.hints.publish(claimed.hints)
+        return claimed.refusal
+    if not runtime.isolated:
+        return _work(runtime, claimed, visit)
+    runtime.timer.arm(claimed.local_deadline - TIMER_MARGIN_S)
+    try:
+        return _work(runtime, claimed, visit)
     finally:
         runtime.timer.disarm()
 
 
-def _work(runtime: Runtime, claimed: Claimed) -> Ending:
+def _work(runtime: Runtime, claimed: Claimed, visit: Visit) -> Ending:
     claim = claimed.claim
     declaration = runtime.registry.agents[claim.run.agent]
     runtime.reached("after_claim", claim)
     if claim.step.effect is Effect.TRANSACTIONAL:
-        recorded = _do_inside_record(runtime, claim, declaration.tools[claim.step.tool_name])
+        recorded = _do_inside_record(runtime, claimed, declaration.tools[claim.step.tool_name], visit)
     else:
-        recorded = _call_then_record(runtime, claim, declaration)
+        recorded = _call_then_record(runtime, claimed, declaration, visit)
     if isinstance(recorded, Fenced):
         return recorded
     runtime.reached("after_record", claim, recorded.outcome)
+    visit.end()
     hints = list(recorded.hints)
     if recorded.undecided:
         hints += advance_run(runtime, claim.run.run_id).hints
@@ -80,19 +95,17 @@ def _work(runtime: Runtime, claimed: Claimed) -> Ending:
     return recorded.outcome
 
 
-def _call_then_record(runtime: Runtime, claim: Claim, declaration: Declaration) -> Recorded | Fenced:
+def _call_then_record(runtime: Runtime, claimed: Claimed, declaration: Declaration, visit: Visit) -> Recorded | Fenced:
+    claim = claimed.claim
     runtime.reached("before_call", claim)
     started = time.perf_counter()
-    if claim.step.tool_name == MODEL:
-        assert isinstance(declaration, Agent)
-        outcome = call_model(runtime, claim, declaration, _earlier(runtime, claim))
-    else:
-        outcome = call_tool(runtime, claim, declaration.tools[claim.step.tool_name])
+    outcome = visit.hear(_call(runtime, claimed, declaration))
     latency_ms = (time.perf_counter() - started) * 1000
     runtime.reached("after_call", claim, outcome)
-    plan = _plan_at_once(runtime, claim, declaration, outcome)
-    runtime.reached("before_record", claim, outcome)
-    recorded = record_outcome(runtime, claim, outcome, latency_ms=latency_ms, plan=plan)
+    answered = _answer(runtime, claimed, declaration, outcome)
+    plan = _plan_at_once(runtime, claim, declaration, answered)
+    runtime.reached("before_record", claim, answered.outcome)
+    recorded = record_outcome(runtime, claim, answered.outcome, latency_ms=latency_ms, plan=plan, stop=answered.stop)
     if recorded is not None:
         return recorded
     log.warning("lease_lost", run_id=claim.run.run_id, step_index=claim.step.step_index, attempt=claim.attempt)
@@ -100,39 +113,62 @@ def _call_then_record(runtime: Runtime, claim: Claim, declaration: Declaration) 
     return Fenced(outcome)
 
 
-def _do_inside_record(runtime: Runtime, claim: Claim, tool: Tool[Any, Any]) -> Recorded | Fenced:
+def _call(runtime: Runtime, claimed: Claimed, declaration: Declaration) -> AttemptOutcome:
+    if claimed.call is None:
+        return call_tool(runtime, claimed, declaration.tools[claimed.claim.step.tool_name])
+    assert isinstance(declaration, Agent)
+    return call_model(runtime, claimed.claim, declaration, claimed.call)
+
+
+def _answer(runtime: Runtime, claimed: Claimed, declaration: Declaration, outcome: AttemptOutcome) -> Answer:
+    if not isinstance(outcome, Failed):
+        return Answer(outcome)
+    step = claimed.claim.step
+    tool = declaration.tools.get(step.tool_name)
+    earlier = runtime.database.atomically(lambda tx: steps.earlier_failures(tx, step))
+    return answer(
+        runtime,
+        claimed.claim,
+        outcome,
+        earlier=earlier,
+        lease_left_s=max(0.0, claimed.local_deadline - boottime()),
+        credential=getattr(declaration, "credential", None) if tool is None else tool.credential,
+    )
+
+
+def _do_inside_record(runtime: Runtime, claimed: Claimed, tool: Tool[Any, Any], visit: Visit) -> Recorded | Fenced:
+    claim = claimed.claim
+    declaration = runtime.registry.agents[claim.run.agent]
+
     def call(tx: Transaction, run: Run) -> Tried:
         started = time.perf_counter()
-        tx.allow(claim.step.timeout_s + RECORD_MARGIN_S)
-        outcome = call_and_write(
-            tx, lambda: join_scratchpad(claim, run, call_tool(runtime, claim, tool, tx.connection))
+        tx.allow(claim.call_s + RECORD_MARGIN_S)
+        outcome = visit.hear(
+            call_and_write(tx, lambda: join_scratchpad(claim, run, call_tool(runtime, claimed, tool, tx.connection)))
         )
         runtime.reached("after_call", claim, outcome)
-        return Tried(outcome, (time.perf_counter() - started) * 1000)
+        answered = _answer(runtime, claimed, declaration, outcome)
+        return Tried(answered.outcome, (time.perf_counter() - started) * 1000, stop=answered.stop)
 
     runtime.reached("before_record", claim)
     try:
         recorded = record_by_doing(runtime, claim, call)
     except EndedByTool as error:
-        recorded = record_outcome(runtime, claim, Failed("bug", str(error), happened=False), latency_ms=0.0)
+        failed = Failed(ErrorKind.BUG, str(error), happened=False)
+        recorded = record_outcome(runtime, claim, failed, latency_ms=0.0)
     return recorded or Fenced(
         Failed("lease_lost", "the attempt was not ours any more; nothing was done", happened=False)
     )
 
 
-def _earlier(runtime: Runtime, claim: Claim) -> Sequence[Sequence[Step]]:
-    if claim.run.conversation_id is None:
-        return []
-    return runtime.database.atomically(lambda tx: runs.earlier_history(tx, claim.run))
-
-
-def _plan_at_once(runtime: Runtime, claim: Claim, declaration: Declaration, outcome: AttemptOutcome) -> Plan | None:
+def _plan_at_once(runtime: Runtime, claim: Claim, declaration: Declaration, answered: Answer) -> Plan | None:
     """Decide on the history at hand, so that outcome and decision can commit together.
 
     Only the engine's own coordinators are asked here: code of a user's may raise or hang, and the outcome must be
     recorded whatever happens to the decision. Siblings may have moved on since the claim, so the run is read again.
     """
-    if not declaration.decides_at_once or isinstance(outcome, InDoubt):
+    outcome = answered.outcome
+    if not declaration.decides_at_once or answered.stop or isinstance(outcome, InDoubt | Retrying):
         return None
     run, history = claim.run, claim.history
     try:

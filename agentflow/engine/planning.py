@@ -32,11 +32,11 @@ def _plan(declaration: Declaration, run: Run, step: NewStep, step_index: int) ->
             Effect.READ,
             declaration.model_timeout_s,
         )
-        business_key = None
+        business_key, bulkhead = None, declaration.bulkhead
     else:
         tool = declaration.tools[step.tool_name]
         task_name, queue, effect, timeout_s = tool.task_name, tool.queue, tool.effect, tool.timeout_s
-        business_key = tool.key_for(clean)
+        business_key, bulkhead = tool.key_for(clean), tool.name
     return PlannedStep(
         run_id=run.run_id,
         step_index=step_index,
@@ -53,4 +53,5 @@ def _plan(declaration: Declaration, run: Run, step: NewStep, step_index: int) ->
         timeout_s=timeout_s,
         parent_index=step.parent_index,
         call_index=step.call_index,
+        bulkhead=bulkhead,
     )

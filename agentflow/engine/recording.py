@@ -10,8 +10,8 @@ from typing import Any
 from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.hint import Hint
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
-from agentflow.domain.run import Run
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, ModelCallLog, Retrying
+from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import StepStatus
 from agentflow.engine.alarms import alert_outcome
 from agentflow.engine.deciding import Plan, apply_plan
@@ -27,6 +27,7 @@ _STATUS: Mapping[type, StepStatus] = {
     Completed: StepStatus.OK,
     Failed: StepStatus.ERROR,
     InDoubt: StepStatus.IN_DOUBT,
+    Retrying: StepStatus.PENDING,
 }
 
 # An outcome is worth waiting for: as long as the lease leaves room, a database that restarts loses none.
@@ -35,11 +36,12 @@ _PATIENCE_S = RECORD_MARGIN_S - 2
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What an attempt came to, and the plan that was made for exactly that."""
+    """What an attempt came to, the plan that was made for exactly that, and why the run has to stop where it has."""
 
     outcome: AttemptOutcome
     latency_ms: float
     plan: Plan | None = None
+    stop: str | None = None
 
 
 # Runs under the run's lock, behind the fence.
@@ -56,17 +58,23 @@ class Recorded:
 
 
 def record_outcome(
-    runtime: Runtime, claim: Claim, outcome: AttemptOutcome, *, latency_ms: float, plan: Plan | None = None
+    runtime: Runtime,
+    claim: Claim,
+    outcome: AttemptOutcome,
+    *,
+    latency_ms: float,
+    plan: Plan | None = None,
+    stop: str | None = None,
 ) -> Recorded | None:
     """Record an outcome if the attempt is still ours; return None otherwise.
 
     Step, logs, outbox rows, key and spent budget commit together, so that a crash leaves all or none. `plan` is
-    written too where the run's version is still the one it was made on.
+    written too where the run's version is still the one it was made on. With `stop`, the run is asked to end.
     """
 
     def give(_: Transaction, run: Run) -> Tried:
         joined = join_scratchpad(claim, run, outcome)
-        return Tried(joined, latency_ms, plan if joined is outcome else None)
+        return Tried(joined, latency_ms, plan if joined is outcome else None, stop)
 
     return _record(runtime, claim, give)
 
@@ -101,17 +109,23 @@ def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
 def _write(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tried) -> Recorded:
     outcome, plan = tried.outcome, tried.plan
     status = _STATUS[type(outcome)]
+    _log(tx, claim, run, step, tried)
+    hints = _settle(tx, step, outcome)
+    if isinstance(outcome, Retrying):
+        steps.retry(tx, step, error_of(outcome) or {}, outcome.reason, outcome.after_s)
+        settle_standing(tx, run, outcome.reason, step.step_index)
+        return Recorded(outcome, undecided=False, hints=hints)
     error = error_of(outcome)
     output = outcome.output if isinstance(outcome, Completed) else None
     flags = outcome.flags if isinstance(outcome, Completed) else ()
     steps.finish(tx, step, status, output=output, error=error, flags=flags)
-    _log(tx, claim, run, step, tried)
-    hints = _end_key(tx, step, outcome)
-    tokens, cost_usd = _spent(outcome)
+    hints += _end_key(tx, step, outcome)
     changes = outcome.scratchpad if isinstance(outcome, Completed) else {}
     scratchpad = merged(run.scratchpad, changes)
-    runs.note_outcome(tx, run, step.step_index, scratchpad, tokens=tokens, cost_usd=cost_usd)
-    current = plan is not None and plan.version == run.version and not run.stop_requested
+    runs.note_outcome(tx, run, step.step_index, scratchpad)
+    if tried.stop is not None:
+        runs.request_stop(tx, run.run_id, tried.stop)
+    current = plan is not None and plan.version == run.version and not (run.stop_requested or tried.stop)
     if plan is not None and current and step.status is StepStatus.RUNNING:
         applied = apply_plan(tx, run, plan, reason=f"step_{status}", noted=1)
         return Recorded(outcome, undecided=False, hints=[*hints, *applied])
@@ -122,15 +136,16 @@ def _write(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tri
 def _log(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tried) -> None:
     outcome = tried.outcome
     error = error_of(outcome)
-    logs.end_attempt(tx, step, _STATUS[type(outcome)], error=error, latency_ms=tried.latency_ms)
-    if not isinstance(outcome, InDoubt) and outcome.model_call is not None:
-        logs.model_call(tx, claim, outcome.model_call, tried.latency_ms)
+    status = "retried" if isinstance(outcome, Retrying) else _STATUS[type(outcome)]
+    logs.end_attempt(tx, step, status, error=error, latency_ms=tried.latency_ms)
+    if (call := _model_call(outcome)) is not None:
+        logs.model_call(tx, claim, call, tried.latency_ms)
     if isinstance(outcome, Completed):
         logs.outbox(tx, claim, outcome.outbox)
     alert_outcome(tx, run, step, outcome)
 
 
-def _end_key(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list[Hint]:
+def _end_key(tx: Transaction, step: LockedStep, outcome: Completed | Failed | InDoubt) -> list[Hint]:
     if not step.business_key:
         return []
     end = decide_key_end(step.effect, outcome)
@@ -139,11 +154,22 @@ def _end_key(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list
     return list(keys.resolve(tx, step, end, outcome.output if isinstance(outcome, Completed) else None))
 
 
-def _spent(outcome: AttemptOutcome) -> tuple[int, Decimal]:
-    call = None if isinstance(outcome, InDoubt) else outcome.model_call
-    if call is None:
-        return 0, Decimal(0)
-    return call.prompt_tokens + call.completion_tokens, call.cost_usd or Decimal(0)
+def _settle(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list[Hint]:
+    """Charge what the call cost in place of what was reserved, and wake who waited for the difference."""
+    call = _model_call(outcome)
+    tokens = call.prompt_tokens + call.completion_tokens if call else 0
+    runs.settle(tx, step, tokens=tokens, cost_usd=(call.cost_usd if call else None) or Decimal(0))
+    return [] if step.reserved == Reserved() else list(steps.wake(tx, "wake_reserved", run_id=step.run_id))
+
+
+def _model_call(outcome: AttemptOutcome) -> ModelCallLog | None:
+    match outcome:
+        case Retrying(failed):
+            return failed.model_call
+        case InDoubt():
+            return None
+        case _:
+            return outcome.model_call
 
 
 def error_of(outcome: AttemptOutcome) -> Mapping[str, Any] | None:
@@ -152,6 +178,10 @@ def error_of(outcome: AttemptOutcome) -> Mapping[str, Any] | None:
         case Completed():
             return None
         case Failed(kind, message, happened, details):
-            return {"kind": kind, "message": payload.sanitise(message).value, "happened": happened, **details}
+            known = {"status": outcome.status, "retry_after_s": outcome.retry_after_s}
+            said = {name: value for name, value in known.items() if value is not None}
+            return {"kind": kind, "message": payload.sanitise(message).value, "happened": happened, **said, **details}
+        case Retrying(failed, after_s):
+            return {**(error_of(failed) or {}), "retry_in_s": round(after_s, 3)}
         case InDoubt(kind, message):
             return {"kind": kind, "message": payload.sanitise(message).value, "happened": None}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.hint import Hint, advance_hint
-from agentflow.domain.run import Run
+from agentflow.domain.outcome import Retrying
+from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import StepStatus
 from agentflow.engine.alarms import alert_step
+from agentflow.engine.answering import answer_overrun
+from agentflow.engine.recording import error_of
+from agentflow.engine.runtime import RECORD_MARGIN_S
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.recovery import Evidence, NotYet, Poison, PutInDoubt, RunAgain, decide_lost
 from agentflow.store import keys, logs, runs, steps
@@ -15,27 +23,79 @@ from agentflow.store.database import Transaction
 QUARANTINE_QUEUE = "quarantine"
 
 
-def take_back(tx: Transaction, run_id: str, step_index: int, attempt: int, evidence: Evidence) -> list[Hint]:
-    """Take a lost attempt's step back, if it is still that attempt's; return the hints that follow."""
+_ENDED = {Evidence.LEASE_OVER, Evidence.OVERRUN}
+
+
+def take_back(
+    tx: Transaction, run_id: str, step_index: int, attempt: int, evidence: Evidence, *, draw: float = 0.5
+) -> list[Hint]:
+    """Take a lost attempt's step back, if it is still that attempt's; return the hints that follow.
+
+    `draw` is a random number from 0 up to 1, for the distance of a retry.
+    """
     locked = runs.lock(tx, run_id)
     step = steps.lock(tx, run_id, step_index) if locked else None
     if locked is None or step is None or step.status is not StepStatus.RUNNING or step.attempt != attempt:
         return []
     run, now = locked
-    if evidence is Evidence.LEASE_OVER and (step.lease_until is None or step.lease_until > now):
+    if evidence in _ENDED and (step.lease_until is None or step.lease_until > now):
         return []
-    match decide_lost(step.effect, evidence, quarantined=step.quarantined, deaths=step.deaths):
-        case NotYet():
-            return []
+    decided = decide_lost(step.effect, evidence, quarantined=step.quarantined, deaths=step.deaths)
+    if isinstance(decided, NotYet):
+        return []
+    hints = _charge_lost(tx, step)
+    if not isinstance(decided, PutInDoubt) and _overran(step, evidence, now):
+        return [*hints, *_answer_overrun(tx, run, step, now, draw)]
+    match decided:
         case RunAgain(deaths):
             steps.take_back(tx, step, quarantine=True, deaths=deaths)
             logs.end_attempt(tx, step, "lost", error={"kind": "lost", "message": _why(evidence)})
             settle_standing(tx, run, "attempt_lost", step_index)
-            return [Hint(step.task_name, QUARANTINE_QUEUE, run_id, step_index)]
+            return [*hints, Hint(step.task_name, QUARANTINE_QUEUE, run_id, step_index)]
         case PutInDoubt():
-            return _put_in_doubt(tx, run, step, evidence)
+            return [*hints, *_put_in_doubt(tx, run, step, evidence)]
         case Poison(deaths):
-            return _poison(tx, run, step, deaths)
+            return [*hints, *_poison(tx, run, step, deaths)]
+    assert_never(decided)
+
+
+def _charge_lost(tx: Transaction, step: LockedStep) -> list[Hint]:
+    """Charge a lost model call at all that was reserved for it: nobody knows what it came to."""
+    if step.reserved == Reserved():
+        return []
+    runs.settle(tx, step, tokens=step.reserved.tokens, cost_usd=step.reserved.cost_usd)
+    logs.lost_model_call(tx, step)
+    return list(steps.wake(tx, "wake_reserved", run_id=step.run_id))
+
+
+def _overran(step: LockedStep, evidence: Evidence, now: datetime) -> bool:
+    """True where the attempt ended because its call took too long: its process hangs, or was killed for that."""
+    if evidence is Evidence.OVERRUN:
+        return True
+    assert step.lease_until is not None
+    return evidence is Evidence.CHILD_DEAD and step.lease_until - timedelta(seconds=RECORD_MARGIN_S) <= now
+
+
+def _answer_overrun(tx: Transaction, run: Run, step: LockedStep, now: datetime, draw: float) -> list[Hint]:
+    """Answer a call that took too long as any failure, by its kind: that is no death of its worker."""
+    assert step.lease_until is not None
+    lease_left_s = max(0.0, (step.lease_until - now).total_seconds())
+    earlier = steps.earlier_failures(tx, replace(step, attempt=step.attempt - 1))
+    answered = answer_overrun(run, step, earlier, lease_left_s, draw)
+    error = error_of(answered.outcome) or {}
+    if isinstance(answered.outcome, Retrying):
+        logs.end_attempt(tx, step, "retried", error=error)
+        steps.retry(tx, step, error, answered.outcome.reason, answered.outcome.after_s)
+        settle_standing(tx, run, answered.outcome.reason, step.step_index)
+        return []
+    steps.fail_lost(tx, step, StepStatus.ERROR, error, deaths=0)
+    logs.end_attempt(tx, step, StepStatus.ERROR, error=error)
+    hints = list(keys.free(tx, step)) if step.business_key else []
+    runs.note_settled(tx, run, step.step_index)
+    if answered.stop is not None:
+        runs.request_stop(tx, run.run_id, answered.stop)
+    settle_standing(tx, run, "step_error", step.step_index)
+    return [*hints, advance_hint(run.run_id, run.queue)]
 
 
 def _put_in_doubt(tx: Transaction, run: Run, step: LockedStep, evidence: Evidence) -> list[Hint]:
@@ -65,6 +125,7 @@ def _poison(tx: Transaction, run: Run, step: LockedStep, deaths: int) -> list[Hi
 def _why(evidence: Evidence) -> str:
     return {
         Evidence.LEASE_OVER: "its lease ended without an outcome",
+        Evidence.OVERRUN: "it did not end in time",
         Evidence.WORKER_DEAD: "its worker stopped beating",
         Evidence.CHILD_DEAD: "its process died",
     }[evidence]

@@ -46,6 +46,7 @@ class Registration:
                     "queues": sorted(agent.queues),
                     "input_schema": agent.input_schema,
                     "budget": agent.budget.as_json(),
+                    "fallback": agent.fallback.word,
                     "tools": [{"name": tool.name, **describe_tool(tool)} for tool in agent.tools.values()],
                 },
             )

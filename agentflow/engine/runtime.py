@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agentflow.declare.credential import OpenCredentials
 from agentflow.declare.registry import Registry
 from agentflow.declare.resource import OpenResources
 from agentflow.domain.claim import Claim
@@ -13,6 +15,9 @@ from agentflow.domain.hint import HintPublisher
 from agentflow.domain.identity import Worker
 from agentflow.domain.outcome import AttemptOutcome
 from agentflow.engine.deadman import DeadMansTimer, Timer
+from agentflow.gate.open_gate import OpenGate
+from agentflow.gate.protocol import Gate
+from agentflow.llm.prices import PriceTable
 from agentflow.llm.protocol import ModelClient
 from agentflow.store.database import Database
 
@@ -32,17 +37,47 @@ def go_on(point: str, claim: Claim | None = None, outcome: AttemptOutcome | None
     """Let every point of the way pass."""
 
 
+class Models(Protocol):
+    """From a model's name, and a key where its agent declares one, to its client."""
+
+    def __call__(self, model: str, api_key: str | None = None) -> ModelClient:
+        """Return the client; raise DeclarationError for a name of no provider."""
+        ...
+
+
+class ReportBug(Protocol):
+    """Told each exception that nobody foresaw."""
+
+    def __call__(self, error: BaseException, *, run_id: str, step_index: int, tool: str) -> None:
+        """Report it."""
+        ...
+
+
+def report_nobody(error: BaseException, *, run_id: str, step_index: int, tool: str) -> None:
+    """Report to nobody."""
+
+
 @dataclass(slots=True)
 class Runtime:
-    """One process's means. `isolated` says that it does one step at a time and may be killed for it."""
+    """One process's means.
+
+    `isolated` says that it does one step at a time and may be killed for it; `pool_slots` is how many steps of one
+    bulkhead this worker may hold at once. `draw` gives random numbers between 0 and 1.
+    """
 
     database: Database
     registry: Registry
     hints: HintPublisher
     worker: Worker
-    models: Callable[[str], ModelClient]
+    models: Models
     isolated: bool = False
+    gate: Gate = field(default_factory=OpenGate)
+    pool_slots: int | None = None
+    prices: PriceTable | None = None
     resources: OpenResources = field(default_factory=OpenResources)
+    credentials: OpenCredentials = field(default_factory=OpenCredentials)
     timer: Timer = field(default_factory=DeadMansTimer)
     reached: Reached = go_on
+    report_bug: ReportBug = report_nobody
+    draw: Callable[[], float] = random.random
     model_overrides: Mapping[str, Any] = field(default_factory=dict)

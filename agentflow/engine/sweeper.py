@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
@@ -11,6 +12,8 @@ import structlog
 
 from agentflow.domain.hint import Hint, HintPublisher, HintQueues
 from agentflow.engine.recovery import QUARANTINE_QUEUE, take_back
+from agentflow.gate.open_gate import OpenGate
+from agentflow.gate.protocol import Gate
 from agentflow.policy.recovery import Evidence
 from agentflow.store import sweeps, workers
 from agentflow.store.database import Database, Transaction
@@ -34,11 +37,14 @@ class _Unknown(Enum):
 class Sweeper:
     """One worker's sweeper. Of all of them, one at a time has the turn, by a lease row on the database's clock."""
 
-    def __init__(self, database: Database, hints: HintPublisher, queues: HintQueues, worker_id: str) -> None:
+    def __init__(
+        self, database: Database, hints: HintPublisher, queues: HintQueues, worker_id: str, gate: Gate | None = None
+    ) -> None:
         self._database = database
         self._hints = hints
         self._queues = queues
         self._worker_id = worker_id
+        self._gate = gate or OpenGate()
         self._sweeps = 0
 
     def sweep(self) -> bool:
@@ -51,7 +57,12 @@ class Sweeper:
         if self._sweeps % _FORGOTTEN_EVERY == 0:
             self._database.atomically(lambda tx: sweeps.revive_forgotten(tx, most=_MOST))
         self._hint_forgotten()
+        self._admit_waiting()
         return True
+
+    def next_moment_s(self) -> float | None:
+        """Return in how many seconds there is something to do on time: a deadline, a parked step; None for later."""
+        return self._database.glance(sweeps.next_moment_s)
 
     def report_dead_children(self, live_pids: Callable[[], Sequence[int]]) -> None:
         """Take back the steps of this worker's own children that are gone."""
@@ -71,6 +82,8 @@ class Sweeper:
         for step in lost:
             evidence = Evidence(step.evidence)
             hints = self._database.atomically(partial(_take_back, step=step, evidence=evidence))
+            if step.bulkhead is not None:
+                self._gate.evict(step.bulkhead, step.run_id, step.step_index)
             log.warning("attempt_lost", run_id=step.run_id, step_index=step.step_index, evidence=step.evidence)
             self._hints.publish([self._routed(hint) for hint in hints])
 
@@ -98,6 +111,20 @@ class Sweeper:
         self._database.atomically(lambda tx: sweeps.mark_hinted(tx, [each for each, _ in chosen]))
         self._hints.publish([hint for _, hint in chosen])
 
+    def _admit_waiting(self) -> None:
+        """Hint steps that the gate has denied, at most as many as it has room for: a herd would be denied again."""
+        names = self._database.glance(lambda tx: sweeps.crowded_bulkheads(tx, grace_s=GRACE_S))
+        if not names:
+            return
+        for name, room in self._gate.capacity(names).items():
+            most = min(room, _MOST)
+            if most > 0:
+                self._hint(self._database.atomically(partial(_next_in_line, bulkhead=name, most=most)))
+
+    def _hint(self, chosen: Sequence[Hintable]) -> None:
+        has_quarantine = any(each.quarantined for each in chosen) and self._has_quarantine()
+        self._hints.publish([_hint_of(each, has_quarantine=has_quarantine) for each in chosen])
+
     def _lost_before(self, queue: str) -> datetime | _Unknown | None:
         """Return the time before which every hint in this queue is gone: queues are FIFO. None for an empty queue."""
         try:
@@ -111,7 +138,13 @@ class Sweeper:
 
 
 def _take_back(tx: Transaction, *, step: LostStep, evidence: Evidence) -> list[Hint]:
-    return take_back(tx, step.run_id, step.step_index, step.attempt, evidence)
+    return take_back(tx, step.run_id, step.step_index, step.attempt, evidence, draw=random.random())  # noqa: S311
+
+
+def _next_in_line(tx: Transaction, *, bulkhead: str, most: int) -> Sequence[Hintable]:
+    chosen = sweeps.next_in_line(tx, bulkhead, grace_s=GRACE_S, most=most)
+    sweeps.mark_hinted(tx, chosen)
+    return chosen
 
 
 def _is_lost(each: Hintable, lost_before: datetime | _Unknown | None) -> bool:

@@ -1,9 +1,12 @@
-"""A model step: the request from the run's history, the call, and the answer in a form that can be acted on."""
+"""A model step: the call, and the answer in a form that can be acted on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -11,50 +14,47 @@ import structlog
 from agentflow.declare.agent import Agent
 from agentflow.domain import message, payload
 from agentflow.domain.claim import Claim
-from agentflow.domain.errors import ModelError, PayloadRefused
+from agentflow.domain.errors import PayloadRefused
+from agentflow.domain.failure import ErrorKind
 from agentflow.domain.message import Message, ToolCall
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, ModelCallLog
-from agentflow.domain.step import Step
+from agentflow.engine.credentials import read_secret
+from agentflow.engine.preparing import PreparedCall
 from agentflow.engine.runtime import Runtime
-from agentflow.llm.protocol import ModelClient, ModelRequest, ModelResponse, ToolSchema
-from agentflow.policy.prompt import messages_of
+from agentflow.llm.protocol import ModelClient, ModelRequest, ModelResponse
+from agentflow.policy.taxonomy import classify_error
 
 log = structlog.get_logger("agentflow.model")
 
 
-def call_model(runtime: Runtime, claim: Claim, agent: Agent, earlier: Sequence[Sequence[Step]]) -> AttemptOutcome:
-    """Ask the agent's model for its next answer. `earlier` are the conversation's runs before this one."""
-    request = build_request(agent, claim, earlier)
+def call_model(runtime: Runtime, claim: Claim, agent: Agent, call: PreparedCall) -> AttemptOutcome:
+    """Ask the model for its next answer; whatever it raises is an outcome too."""
     try:
-        response = _client(runtime, agent).complete(request)
-    except ModelError as error:
-        return Failed(error.kind, str(error), happened=False, details=_details(error))
+        response = _client(runtime, agent, call).complete(call.request)
     except Exception as error:
-        log.exception("model_raised", run_id=claim.run.run_id, step_index=claim.step.step_index)
-        return Failed("bug", f"{type(error).__name__}: {error}", happened=False)
-    return classify_response(agent, request, response)
+        failed = classify_error(error, now=datetime.now(UTC))
+        if failed.kind == ErrorKind.BUG:
+            log.exception("model_raised", run_id=claim.run.run_id, step_index=claim.step.step_index)
+            runtime.report_bug(error, run_id=claim.run.run_id, step_index=claim.step.step_index, tool="model")
+        return replace(failed, model_call=failed_call(call, failed))
+    return classify_response(agent, call.request, response)
 
 
-def build_request(agent: Agent, claim: Claim, earlier: Sequence[Sequence[Step]]) -> ModelRequest:
-    """Return the request of a model step: instructions, the conversation so far, this run so far."""
-    messages: list[Message] = [message.system(agent.instructions)] if agent.instructions else []
-    for history in [*earlier, claim.history]:
-        messages.extend(messages_of(history))
-    return ModelRequest(
-        model=agent.model if isinstance(agent.model, str) else type(agent.model).__name__,
-        messages=messages,
-        tools=[ToolSchema(tool.name, tool.description, tool.signature.schema) for tool in agent.tools.values()],
-        settings=agent.settings,
-        result_schema=agent.result_schema,
-        user=claim.run.user_id,
-        timeout_s=_timeout_s(agent, claim),
+def failed_call(call: PreparedCall, failed: Failed) -> ModelCallLog:
+    """Return the log of a call without an answer: one that may have been answered is charged all that was reserved."""
+    certain = failed.happened is False
+    error = {"kind": failed.kind, "message": failed.message, "status": failed.status}
+    return ModelCallLog(
+        model=call.request.model,
+        response_model="",
+        prompt_tokens=0 if certain else call.prompt_tokens,
+        completion_tokens=0 if certain else call.reserved.tokens - call.prompt_tokens,
+        cost_usd=Decimal(0) if certain else call.reserved.cost_usd,
+        prompt=_logged_prompt(call.request),
+        response=None,
+        finish_reason=None,
+        error=payload.sanitise(error).value,
     )
-
-
-def _timeout_s(agent: Agent, claim: Claim) -> float:
-    if claim.run.deadline_at is None:
-        return agent.model_timeout_s
-    return min(agent.model_timeout_s, max(0.1, (claim.run.deadline_at - claim.claimed_at).total_seconds()))
 
 
 def classify_response(agent: Agent, request: ModelRequest, response: ModelResponse) -> AttemptOutcome:
@@ -110,29 +110,32 @@ def _result(agent: Agent, content: str) -> Mapping[str, Any]:
         return {"result_error": f"The answer does not have the form that was asked for: {error}"}
 
 
-def _client(runtime: Runtime, agent: Agent) -> ModelClient:
-    model = runtime.model_overrides.get(agent.name, agent.model)
-    return runtime.models(model) if isinstance(model, str) else model
+def _client(runtime: Runtime, agent: Agent, call: PreparedCall) -> ModelClient:
+    model: Any = runtime.model_overrides.get(agent.name, call.model)
+    if not isinstance(model, str):
+        client: ModelClient = model
+        return client
+    key = None if agent.credential is None else read_secret(runtime, agent.credential)
+    return runtime.models(model, key)
 
 
 def _call_log(request: ModelRequest, response: ModelResponse, answer: Message) -> ModelCallLog:
-    tools = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in request.tools]
-    prompt: list[Mapping[str, Any]] = [{"role": "tools", "tools": tools}] if tools else []
     return ModelCallLog(
         model=request.model,
         response_model=response.model,
         prompt_tokens=response.usage.prompt_tokens,
         completion_tokens=response.usage.completion_tokens,
         cost_usd=response.cost_usd,
-        prompt=[*prompt, *request.messages],
+        prompt=_logged_prompt(request),
         response=answer,
         finish_reason=response.finish_reason,
     )
 
 
-def _details(error: ModelError) -> Mapping[str, Any]:
-    known = {"status": error.status, "retry_after_s": error.retry_after_s}
-    return {name: value for name, value in known.items() if value is not None}
+def _logged_prompt(request: ModelRequest) -> Sequence[Mapping[str, Any]]:
+    tools = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in request.tools]
+    prompt: list[Mapping[str, Any]] = [{"role": "tools", "tools": tools}] if tools else []
+    return [*prompt, *request.messages]
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

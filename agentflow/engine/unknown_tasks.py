@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentflow.domain.step import StepStatus
-from agentflow.engine.claiming import UNSERVED_WAIT_S
+from agentflow.engine.refusing import UNSERVED_WAIT_S
 from agentflow.engine.standing import settle_standing
 from agentflow.store import logs, runs, steps
 from agentflow.store.database import Database, Transaction

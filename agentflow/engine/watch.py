@@ -6,6 +6,7 @@ It has a thread and a database of its own, never Celery's event loop: a database
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
@@ -19,7 +20,9 @@ from agentflow.store.database import Database
 log = structlog.get_logger("agentflow.watch")
 
 TICK_S = 1.0
-_BEAT_EVERY = 2
+BEAT_S = 2.0
+# So much after a moment the sweep that was waiting for it begins: then it is due on the database's clock too.
+_ON_TIME_S = 0.01
 # A judge that missed beats for this long can't tell others' silence from its own.
 _GAP_S = 5.0
 
@@ -37,6 +40,7 @@ class Watch:
         self._stopped = threading.Event()
         self._errands: SimpleQueue[Callable[[Database], None]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="agentflow-watch", daemon=True)
+        self._pause_s = TICK_S
         self.draining = False
 
     def start(self) -> None:
@@ -54,14 +58,19 @@ class Watch:
         self._errands.put(errand)
 
     def _run(self) -> None:
-        ticks = 0
+        next_beat = 0.0
         while not self._stopped.is_set():
-            if ticks % _BEAT_EVERY == 0:
+            if time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + BEAT_S
                 self._quietly(self._beat)
             self._quietly(self._run_errands)
-            self._quietly(self._sweeper.sweep)
-            ticks += 1
-            self._stopped.wait(TICK_S)
+            self._pause_s = TICK_S
+            self._quietly(self._sweep)
+            self._stopped.wait(self._pause_s)
+
+    def _sweep(self) -> None:
+        if self._sweeper.sweep() and (moment_s := self._sweeper.next_moment_s()) is not None:
+            self._pause_s = min(TICK_S, max(moment_s, 0.0) + _ON_TIME_S)
 
     def _beat(self) -> None:
         known = self._database.atomically(

@@ -141,5 +141,5 @@ class Gate(Protocol):
         ...
 
     def states(self, bulkheads: Mapping[str, str]) -> Sequence[BulkheadState]:
-        """Return how bulkheads stand, given the breaker of each by name; raise OSError where the gate is out of reach."""
+        """Return how bulkheads stand, given the breaker of each by name; raise OSError where there is no answer."""
         ...

@@ -5,13 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentflow.domain.errors import ConfigError
 from agentflow.llm.protocol import Usage
 
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo
+
 PriceTable = Mapping[str, Mapping[str, Any]]
-"""Dollars per million tokens: {"my-model": {"input_mtok": 0.5, "output_mtok": 1.5}}; "openai:my-model" works too."""
+"""Dollars per million tokens: {"my-model": {"input_mtok": 0.5, "output_mtok": 1.5}}; "openai:my-model" works too.
+
+An entry may name the model's `context_window` in tokens; one that names nothing else leaves the listed price as it is.
+"""
 
 _MILLION = Decimal(1_000_000)
 
@@ -25,10 +31,41 @@ def cost_usd(
     cache_write_tokens: int = 0,
 ) -> Decimal | None:
     """The price of one call; None for a model that has none. Cached tokens are part of the prompt's tokens."""
-    provider, _, name = model.rpartition(":")
-    if prices and (entry := prices.get(model) or prices.get(name)) is not None:
+    entry = own_entry(model, prices)
+    if entry is not None and set(entry) != {"context_window"}:
         return _own_cost(model, entry, usage)
-    return _listed_cost(provider or None, name, usage, cache_read_tokens, cache_write_tokens)
+    return _listed_cost(model, usage, cache_read_tokens, cache_write_tokens)
+
+
+def own_entry(model: str, prices: PriceTable | None) -> Mapping[str, Any] | None:
+    """What one's own table says of a model, by its full name or without its provider; None where it says nothing."""
+    for key in (model, _split(model)[1]):
+        if prices and key in prices:
+            entry: object = prices[key]
+            if not isinstance(entry, Mapping):
+                raise ConfigError(f"The price of {model!r} is {entry!r}: write an object with 'input_mtok' and so on.")
+            return entry
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def listed_model(model: str) -> ModelInfo | None:
+    """What the bundled list says of a model; None for one that it does not price."""
+    # Importing the list takes half a second: not before the first call that is priced.
+    from genai_prices import Usage as ListedUsage
+    from genai_prices import calc_price
+
+    provider, name = _split(model)
+    try:
+        return calc_price(ListedUsage(input_tokens=0, output_tokens=0), name, provider_id=provider).model
+    except LookupError:
+        return None
+
+
+def _split(model: str) -> tuple[str | None, str]:
+    # At the first colon: names such as "llama3:8b" and "ft:gpt-4o-mini:acme::id" hold more of them.
+    provider, found, name = model.partition(":")
+    return (provider, name) if found else (None, model)
 
 
 def _own_cost(model: str, entry: Mapping[str, Any], usage: Usage) -> Decimal:
@@ -47,8 +84,8 @@ def _price(model: str, entry: Mapping[str, Any], key: str) -> Decimal:
     return price
 
 
-def _listed_cost(provider: str | None, name: str, usage: Usage, cache_read: int, cache_write: int) -> Decimal | None:
-    if not _is_listed(provider, name):
+def _listed_cost(model: str, usage: Usage, cache_read: int, cache_write: int) -> Decimal | None:
+    if listed_model(model) is None:
         return None
     from genai_prices import Usage as ListedUsage
     from genai_prices import calc_price
@@ -59,17 +96,5 @@ def _listed_cost(provider: str | None, name: str, usage: Usage, cache_read: int,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
     )
+    provider, name = _split(model)
     return calc_price(listed, name, provider_id=provider).total_price
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_listed(provider: str | None, name: str) -> bool:
-    # Importing the list takes half a second: not before the first call that is priced.
-    from genai_prices import Usage as ListedUsage
-    from genai_prices import calc_price
-
-    try:
-        calc_price(ListedUsage(input_tokens=0, output_tokens=0), name, provider_id=provider)
-    except LookupError:
-        return False
-    return True

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from agentflow.domain.decision import Decision, Fail, Next
-from agentflow.domain.run import Run
+from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import MODEL, NewStep, Step
 
 
@@ -34,21 +35,38 @@ def within_budget(decision: Decision, run: Run, history: Sequence[Step]) -> Deci
     return decision
 
 
-def exhausted(run: Run, tool_name: str) -> str | None:
-    """Return the ceiling that leaves no room for one more attempt at a step, or None.
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """A model call that would pass a ceiling; `passing` where only other calls' reservations stand in its way."""
 
-    Tokens and cost are what models use: a run that has none left may still call its tools.
-    """
-    budget = run.budget
-    checks: list[tuple[str, Any]] = [("attempts", run.spent.attempts)]
-    if tool_name == MODEL:
-        checks += [("tokens", run.spent.tokens), ("cost_usd", run.spent.cost_usd)]
-    for name, used in checks:
-        ceiling = budget.get(name)
+    ceiling: str
+    passing: bool = False
+
+
+def room_for(run: Run, asked: Reserved, *, is_priced: bool) -> NoRoom | None:
+    """Return the ceiling that a model call would pass if it used all that is asked for, or None."""
+    if not is_priced and run.budget.get("cost_usd") is not None:
+        return NoRoom("unpriced_model")
+    passing: NoRoom | None = None
+    for name, spent, reserved, more in (
+        ("tokens", run.spent.tokens, run.reserved.tokens, asked.tokens),
+        ("cost_usd", run.spent.cost_usd, run.reserved.cost_usd, asked.cost_usd),
+    ):
+        if run.budget.get(name) is None:
+            continue
         # Through its digits: the float 0.1 is a little more than the ten cents it stands for.
-        if ceiling is not None and used >= Decimal(str(ceiling)):
-            return name
-    return None
+        ceiling = Decimal(str(run.budget[name]))
+        if spent + more > ceiling:
+            return NoRoom(name)
+        if spent + reserved + more > ceiling:
+            passing = NoRoom(name, passing=True)
+    return passing
+
+
+def attempts_left(run: Run) -> int | None:
+    """Return how many more attempts a run's budget allows, None where it sets no ceiling."""
+    ceiling = run.budget.get("attempts")
+    return None if ceiling is None else max(0, int(ceiling) - run.spent.attempts)
 
 
 def _call(tool_name: str, arguments: Mapping[str, Any]) -> tuple[str, str]:

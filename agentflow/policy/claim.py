@@ -7,7 +7,7 @@ from datetime import datetime
 from agentflow.domain.claim import ClaimAnswer, KeyRecord, LockedStep, Refused
 from agentflow.domain.run import Run
 from agentflow.domain.step import StepStatus
-from agentflow.policy.budget import exhausted
+from agentflow.policy.budget import attempts_left
 
 
 def refuse_claim(run: Run, step: LockedStep, *, has_turn: bool, now: datetime) -> Refused | None:
@@ -24,8 +24,8 @@ def refuse_claim(run: Run, step: LockedStep, *, has_turn: bool, now: datetime) -
         return Refused(ClaimAnswer.RUN_STOPPED, "conversation_turn")
     if step.next_attempt_at is not None and step.next_attempt_at > now:
         return Refused(ClaimAnswer.NOT_DUE)
-    if ceiling := exhausted(run, step.tool_name):
-        return Refused(ClaimAnswer.BUDGET, ceiling)
+    if attempts_left(run) == 0:
+        return Refused(ClaimAnswer.BUDGET, "attempts")
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
+from agentflow.domain.outcome import Completed, Failed, InDoubt
 from agentflow.domain.step import Effect
 
 
@@ -16,7 +16,7 @@ class KeyEnd(StrEnum):
     HELD = "in_doubt"
 
 
-def decide_key_end(effect: Effect, outcome: AttemptOutcome) -> KeyEnd:
+def decide_key_end(effect: Effect, outcome: Completed | Failed | InDoubt) -> KeyEnd:
     """Answer whether the key is spent, free again, or held until a person resolves it.
 
     A failure that may have happened holds the key only where a second call under it could do it twice.

@@ -11,9 +11,10 @@ POISON_DEATHS = 3
 
 
 class Evidence(StrEnum):
-    """How an attempt is known to be lost."""
+    """How an attempt is known to be lost. OVERRUN: its lease is over, and its worker alive; it hangs, or was frozen."""
 
     LEASE_OVER = "lease_over"
+    OVERRUN = "overrun"
     WORKER_DEAD = "worker_dead"
     CHILD_DEAD = "child_dead"
 
@@ -48,9 +49,9 @@ _ENDS_EARLY: dict[Effect, frozenset[Evidence]] = {
     Effect.READ: frozenset(Evidence),
     Effect.TRANSACTIONAL: frozenset(Evidence),
     Effect.KEYED: frozenset(Evidence),
-    Effect.IDEMPOTENT: frozenset({Evidence.LEASE_OVER, Evidence.CHILD_DEAD}),
-    Effect.VERIFIED: frozenset({Evidence.LEASE_OVER}),
-    Effect.UNSAFE: frozenset({Evidence.LEASE_OVER}),
+    Effect.IDEMPOTENT: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN, Evidence.CHILD_DEAD}),
+    Effect.VERIFIED: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN}),
+    Effect.UNSAFE: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN}),
 }
 
 

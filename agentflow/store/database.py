@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -90,12 +90,14 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Commit what is done inside, or nothing; raise DatabaseUnavailable where there is no connection to be had."""
+        with self._connected() as connection, connection.begin():
+            yield Transaction(connection, self.statements)
+
+    def _connected(self) -> Connection:
         try:
-            connection = self.engine.connect()
+            return self.engine.connect()
         except (OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable(f"the database does not answer: {_first_line(error)}") from error
-        with connection, connection.begin():
-            yield Transaction(connection, self.statements)
 
     def atomically(self, body: Callable[[Transaction], T], *, patience_s: float = PATIENCE_S) -> T:
         """Run `body` in a transaction; again after a deadlock, a serialization failure or a lost connection.
@@ -103,11 +105,28 @@ class Database:
         Bodies are written so that a second run recognises what an unanswered commit already did. After `patience_s`
         the last failure is raised.
         """
+        return self._patiently(self.transaction, body, patience_s)
+
+    def glance(self, body: Callable[[Transaction], T]) -> T:
+        """Run `body`, one statement that reads, without a transaction around it and its two round trips."""
+        return self._patiently(self._autocommit, body, PATIENCE_S)
+
+    @contextmanager
+    def _autocommit(self) -> Iterator[Transaction]:
+        with self._connected() as connection:
+            yield Transaction(connection.execution_options(isolation_level="AUTOCOMMIT"), self.statements)
+
+    def _patiently(
+        self,
+        opened: Callable[[], AbstractContextManager[Transaction]],
+        body: Callable[[Transaction], T],
+        patience_s: float,
+    ) -> T:
         end = time.monotonic() + patience_s
         pause_s = 0.05
         while True:
             try:
-                with self.transaction() as tx:
+                with opened() as tx:
                     return body(tx)
             except (DatabaseUnavailable, DBAPIError) as error:
                 if time.monotonic() + pause_s > end or not is_passing(error):

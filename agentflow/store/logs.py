@@ -10,6 +10,7 @@ from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.message import chain
 from agentflow.domain.outcome import ModelCallLog, OutboxMessage
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 
@@ -46,7 +47,7 @@ def keep_late_result(tx: Transaction, claim: Claim, late_result: Mapping[str, An
 
 
 def model_call(tx: Transaction, claim: Claim, call: ModelCallLog, latency_ms: float) -> None:
-    """Write an answered model call; of its prompt, the messages that are not kept yet."""
+    """Write a model call; of its prompt, the messages that are not kept yet."""
     head = _keep_messages(tx, claim.run.tenant, call.prompt)
     tx.run(
         "log_model_call",
@@ -61,8 +62,30 @@ def model_call(tx: Transaction, claim: Claim, call: ModelCallLog, latency_ms: fl
         cost_usd=call.cost_usd,
         latency_ms=latency_ms,
         prompt_head=head,
-        response=payload.dumps(call.response),
+        response=None if call.response is None else payload.dumps(call.response),
         finish_reason=call.finish_reason,
+        error=None if call.error is None else payload.dumps(call.error),
+    )
+
+
+def lost_model_call(tx: Transaction, step: LockedStep) -> None:
+    """Write a model call that nobody knows the answer of, at all that was reserved for it."""
+    tx.run(
+        "log_model_call",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        tenant=step.tenant,
+        model=step.bulkhead or "unknown",
+        response_model=None,
+        prompt_tokens=step.reserved.tokens,
+        completion_tokens=0,
+        cost_usd=step.reserved.cost_usd,
+        latency_ms=None,
+        prompt_head=None,
+        response=None,
+        finish_reason=None,
+        error=payload.dumps({"kind": "lost", "message": "its attempt was lost; charged at what was reserved for it"}),
     )
 
 
@@ -84,11 +107,17 @@ def outbox(tx: Transaction, claim: Claim, messages: Sequence[OutboxMessage]) -> 
 
 
 def alert(
-    tx: Transaction, tenant: str, cause: str, message: str, *, run_id: str | None = None, step_index: int | None = None
+    tx: Transaction,
+    tenant: str,
+    cause: str,
+    message: str,
+    *,
+    topic: str | None = None,
+    run_id: str | None = None,
+    step_index: int | None = None,
 ) -> None:
     """Note something that a person has to see; the same cause again is counted."""
-    told = payload.sanitise(message).value.replace("\x00", "\ufffd")
-    tx.run("raise_alert", tenant=tenant, cause=cause, message=told, run_id=run_id, step_index=step_index)
+    raise_alert(tx, tenant, cause, message, topic=topic, run_id=run_id, step_index=step_index)
 
 
 def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, Any]]) -> bytes | None:

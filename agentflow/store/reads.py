@@ -217,9 +217,12 @@ class Reads:
             query = query.where(outbox.c.run_id == run_id)
         return self._rows(query.order_by(outbox.c.created_at, outbox.c.item))
 
-    def alerts(self, most: int = 50) -> list[Row]:
-        """Return what a person has to see, the newest first."""
-        return self._rows(select(alerts).where(self._mine(alerts)).order_by(alerts.c.last_at.desc()).limit(most))
+    def alerts(self, most: int = 50, *, since: datetime | None = None) -> list[Row]:
+        """Return what a person has to see, the newest first: cause, topic, message, run_id, step_index, count, ..."""
+        query = select(alerts).where(self._mine(alerts))
+        if since is not None:
+            query = query.where(alerts.c.last_at >= since)
+        return self._rows(query.order_by(alerts.c.last_at.desc(), alerts.c.id.desc()).limit(most))
 
     def agents(self) -> list[Row]:
         """Return the newest registration of each agent that workers serve."""

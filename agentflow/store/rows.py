@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentflow.domain.claim import KeyRecord, LockedStep
-from agentflow.domain.run import Run, RunStatus, Spent
+from agentflow.domain.run import Reserved, Run, RunStatus, Spent
 from agentflow.domain.step import Effect, Step, StepStatus
 
 
@@ -24,6 +24,7 @@ def run_of(row: Mapping[str, Any]) -> Run:
         scratchpad=row["scratchpad"],
         budget=row["budget"],
         spent=Spent(row["spent_attempts"], row["spent_tool_calls"], row["spent_tokens"], row["spent_cost_usd"]),
+        reserved=Reserved(row["reserved_tokens"], row["reserved_cost_usd"]),
         version=row["version"],
         current_step=row["current_step"],
         deadline_at=row["deadline_at"],
@@ -32,6 +33,7 @@ def run_of(row: Mapping[str, Any]) -> Run:
         pause_requested=row["pause_requested"],
         waiting_reason=row["waiting_reason"],
         queue=row["queue"],
+        fallback=row["fallback"],
     )
 
 
@@ -77,6 +79,9 @@ def locked_step_of(row: Mapping[str, Any]) -> LockedStep:
         next_attempt_at=row["next_attempt_at"],
         quarantined=row["quarantined"],
         deaths=row["deaths"],
+        claimed_at=row["claimed_at"],
+        bulkhead=row["bulkhead"],
+        reserved=Reserved(row["reserved_tokens"], row["reserved_cost_usd"]),
     )
 
 

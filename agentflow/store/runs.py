@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from agentflow.domain import payload
+from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import IllegalTransition
-from agentflow.domain.run import RUN_TRANSITIONS, Run, RunStatus
+from agentflow.domain.run import RUN_TRANSITIONS, Reserved, Run, RunStatus
 from agentflow.domain.step import Step
 from agentflow.store.database import Transaction
 from agentflow.store.rows import run_of, step_of
@@ -99,18 +100,20 @@ def finish(
     _log_transition(tx, run, status, reason, None)
 
 
-def note_outcome(
-    tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any], *, tokens: int, cost_usd: Decimal
-) -> None:
+def note_outcome(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any]) -> None:
     """Count an outcome on the run and make its next decision due."""
     tx.run(
         "note_outcome",
         run_id=run.run_id,
         step_index=step_index,
         scratchpad=payload.dumps(dict(scratchpad)),
-        tokens=tokens,
-        cost_usd=cost_usd,
     )
+
+
+def settle(tx: Transaction, step: LockedStep, *, tokens: int, cost_usd: Decimal) -> None:
+    """Charge a locked run for a step's call, and end what was reserved for it."""
+    if step.reserved != Reserved() or tokens or cost_usd:
+        tx.run("settle_reservation", run_id=step.run_id, step_index=step.step_index, tokens=tokens, cost_usd=cost_usd)
 
 
 def mark_decided(tx: Transaction, run_id: str, version: int, current_step: int) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from agentflow.domain import payload
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import IllegalTransition
+from agentflow.domain.hint import Hint
 from agentflow.domain.identity import Worker
+from agentflow.domain.run import Reserved
 from agentflow.domain.step import STEP_TRANSITIONS, Effect, StepStatus
 from agentflow.store.database import Row, Transaction
 from agentflow.store.rows import locked_step_of
+
+_NOTHING = Reserved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,12 @@ class PlannedStep:
     timeout_s: float
     parent_index: int | None
     call_index: int | None
+    bulkhead: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class OpenStep:
-    """The state of a step that is not final; `is_parked` where it waits for a time that has not come."""
+    """The state of a step that is not final; `is_parked` where it waits for a time or an event."""
 
     step_index: int
     status: StepStatus
@@ -63,8 +67,20 @@ def open_steps(tx: Transaction, run_id: str) -> Sequence[OpenStep]:
     return [_open_step_of(row) for row in tx.rows("open_steps", run_id=run_id)]
 
 
-def claim(tx: Transaction, step: LockedStep, worker: Worker, token: str, *, lease_s: float, is_tool_call: bool) -> Row:
-    """Hand a locked, pending step to one attempt; return attempt, claimed_at, lease_until, deadline_at."""
+def claim(
+    tx: Transaction,
+    step: LockedStep,
+    worker: Worker,
+    token: str,
+    *,
+    lease_s: float,
+    is_tool_call: bool,
+    reserved: Reserved = _NOTHING,
+) -> Row:
+    """Hand a locked, pending step to one attempt and reserve what it may cost.
+
+    Return attempt, claimed_at, lease_until, deadline_at.
+    """
     _check(step, StepStatus.RUNNING)
     row = tx.row(
         "claim_step",
@@ -75,6 +91,8 @@ def claim(tx: Transaction, step: LockedStep, worker: Worker, token: str, *, leas
         worker_pid=worker.pid,
         lease_s=lease_s,
         is_tool_call=is_tool_call,
+        tokens=reserved.tokens,
+        cost_usd=reserved.cost_usd,
     )
     assert row is not None
     return row
@@ -124,6 +142,44 @@ def finish(
     )
 
 
+def retry(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:
+    """Park a locked step whose attempt failed, for another attempt in `after_s` seconds."""
+    _check(step, StepStatus.PENDING)
+    tx.run(
+        "retry_step",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        claim_token=step.claim_token,
+        error=_dumps(error),
+        reason=reason,
+        after_s=after_s,
+    )
+
+
+def look(tx: Transaction, run_id: str, step_index: int) -> Row | None:
+    """Return what the gate has to know of a step, without a lock; None where there is no such step."""
+    return tx.row("look_at_step", run_id=run_id, step_index=step_index)
+
+
+def cached_output(tx: Transaction, run_id: str, tool: str, args_hash: bytes) -> Row | None:
+    """Return the output (`tool_output`) of the first step of this run that made the same call; None without one."""
+    return tx.row("cached_output", run_id=run_id, tool=tool, args_hash=args_hash)
+
+
+def earlier_failures(tx: Transaction, step: LockedStep) -> Sequence[Row]:
+    """Return how earlier attempts at a step failed: kind, credential's generation, number of failures."""
+    if step.attempt == 0:
+        return ()
+    return tx.rows("earlier_failures", run_id=step.run_id, step_index=step.step_index)
+
+
+def wake(tx: Transaction, statement: str, **which: Any) -> Sequence[Hint]:
+    """Make parked steps due by one of the statements that wake, and return their hints."""
+    rows = tx.rows(statement, **which)
+    return [Hint(row["task_name"], row["queue"], str(row["run_id"]), row["step_index"]) for row in rows]
+
+
 def take_back(tx: Transaction, step: LockedStep, *, quarantine: bool, deaths: int) -> None:
     """Make a locked step pending again whose attempt was lost."""
     _check(step, StepStatus.PENDING)
@@ -157,8 +213,7 @@ def skip_pending(tx: Transaction, run_id: str) -> Sequence[LockedStep]:
 
 
 def _open_step_of(row: Mapping[str, Any]) -> OpenStep:
-    next_at: datetime | None = row["next_attempt_at"]
-    is_parked = row["status"] == "pending" and next_at is not None and next_at > row["now"]
+    is_parked = row["status"] == "pending" and row["waiting_reason"] is not None
     return OpenStep(row["step_index"], StepStatus(row["status"]), is_parked, row["waiting_reason"])
 
 

@@ -28,6 +28,7 @@ class Submission:
     conversation_id: str | None
     idempotency_key: str | None
     budget: Mapping[str, Any]
+    fallback: str
     not_before: datetime | None
     hinted: bool
 
@@ -57,6 +58,7 @@ def submit(run_statement: RunStatement, submission: Submission) -> Submitted:
             "conversation_id": submission.conversation_id,
             "idempotency_key": submission.idempotency_key,
             "budget": payload.dumps(dict(submission.budget)),
+            "fallback": submission.fallback,
             "not_before": submission.not_before,
             "hinted": submission.hinted,
             "flags": list(submission.input.flags),

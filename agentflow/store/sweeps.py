@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from agentflow.domain.hint import ADVANCE_TASK
-from agentflow.store.database import Transaction
+from agentflow.domain.waiting import GATED
+from agentflow.store.database import Row, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class LostStep:
     step_index: int
     attempt: int
     evidence: str
+    bulkhead: str | None = None
 
 
 def take_turn(tx: Transaction, name: str, holder: str, hold_s: float) -> bool:
@@ -44,13 +46,24 @@ def hintable(tx: Transaction, *, grace_s: float, most: int) -> Sequence[Hintable
         Hintable(ADVANCE_TASK, row["queue"], str(row["run_id"]), None, quarantined=False, hinted_at=row["hinted_at"])
         for row in tx.rows("hintable_runs", grace_s=grace_s, most=most)
     ]
-    due += [
-        Hintable(
-            row["task_name"], row["queue"], str(row["run_id"]), row["step_index"], row["quarantined"], row["hinted_at"]
-        )
-        for row in tx.rows("hintable_steps", grace_s=grace_s, most=most)
-    ]
-    return due
+    return due + [_step_of(row) for row in tx.rows("hintable_steps", grace_s=grace_s, most=most, gated=list(GATED))]
+
+
+def crowded_bulkheads(tx: Transaction, *, grace_s: float) -> Sequence[str]:
+    """Return the bulkheads that steps wait for which the gate has denied, and which are due again."""
+    return [row["bulkhead"] for row in tx.rows("crowded_bulkheads", grace_s=grace_s, gated=list(GATED))]
+
+
+def next_in_line(tx: Transaction, bulkhead: str, *, grace_s: float, most: int) -> Sequence[Hintable]:
+    """Return the steps that wait longest for a bulkhead."""
+    rows = tx.rows("next_in_line", bulkhead=bulkhead, grace_s=grace_s, most=most, gated=list(GATED))
+    return [_step_of(row) for row in rows]
+
+
+def next_moment_s(tx: Transaction) -> float | None:
+    """Return in how many seconds a run ends by its deadline, or a parked step is due; None where that is far."""
+    row = tx.row("next_moment")
+    return None if row is None or row["in_s"] is None else float(row["in_s"])
 
 
 def mark_hinted(tx: Transaction, chosen: Sequence[Hintable]) -> None:
@@ -72,16 +85,28 @@ def revive_forgotten(tx: Transaction, *, most: int) -> int:
 def lost_steps(tx: Transaction, *, judge: str, dead_s: float, most: int) -> Sequence[LostStep]:
     """Return the claimed steps that may be lost, as the worker `judge` sees it."""
     rows = tx.rows("lost_steps", judge=judge, dead_s=dead_s, most=most)
-    return [LostStep(str(row["run_id"]), row["step_index"], row["attempt"], row["evidence"]) for row in rows]
+    return [
+        LostStep(str(row["run_id"]), row["step_index"], row["attempt"], row["evidence"], row["bulkhead"])
+        for row in rows
+    ]
 
 
 def steps_by_process(tx: Transaction, worker_id: str) -> Sequence[tuple[LostStep, int]]:
     """Return a worker's claimed steps, each with its process's id, as they would be lost if that process were dead."""
     rows = tx.rows("steps_by_process", worker_id=worker_id)
     return [
-        (LostStep(str(row["run_id"]), row["step_index"], row["attempt"], "child_dead"), row["worker_pid"])
+        (
+            LostStep(str(row["run_id"]), row["step_index"], row["attempt"], "child_dead", row["bulkhead"]),
+            row["worker_pid"],
+        )
         for row in rows
     ]
+
+
+def _step_of(row: Row) -> Hintable:
+    return Hintable(
+        row["task_name"], row["queue"], str(row["run_id"]), row["step_index"], row["quarantined"], row["hinted_at"]
+    )
 
 
 def _ids(hintable: Hintable) -> dict[str, Any]:

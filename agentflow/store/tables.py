@@ -355,6 +355,7 @@ alerts = Table(
     PrimaryKeyConstraint("id"),
     UniqueConstraint("tenant", "cause", name="alerts_cause"),
     Index("alerts_by_topic", "tenant", "topic", "last_at"),
+    Index("alerts_by_time", "last_at"),
 )
 
 pages = Table(
@@ -365,6 +366,7 @@ pages = Table(
     _time("paged_at"),
     _time("leased_until"),
     _integer("tries", 0),
+    Column("taken_by", ARRAY(Text), nullable=False, server_default="{}"),
     PrimaryKeyConstraint("tenant", "topic"),
 )
 

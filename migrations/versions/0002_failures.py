@@ -29,6 +29,7 @@ def upgrade() -> None:
     op.add_column("alerts", sa.Column("topic", sa.Text, nullable=False, server_default=""))
     op.execute("update alerts set topic = cause")
     op.create_index("alerts_by_topic", "alerts", ["tenant", "topic", "last_at"])
+    op.create_index("alerts_by_time", "alerts", ["last_at"])
     _create_pages()
     _create_holds()
     _create_credentials()
@@ -43,6 +44,7 @@ def _create_pages() -> None:
         sa.Column("paged_at", sa.DateTime(timezone=True)),
         sa.Column("leased_until", sa.DateTime(timezone=True)),
         sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("taken_by", sa.ARRAY(sa.Text), nullable=False, server_default="{}"),
         sa.PrimaryKeyConstraint("tenant", "topic"),
     )
 

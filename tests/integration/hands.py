@@ -66,7 +66,7 @@ class Hands:
     def lose(self, claim: Claim, evidence: Evidence = Evidence.CHILD_DEAD) -> None:
         """Take a claim's step back, as after the death of its process or the end of its lease."""
         step, attempt = claim.step, claim.attempt
-        if evidence is Evidence.LEASE_OVER:
+        if evidence in {Evidence.LEASE_OVER, Evidence.OVERRUN}:
             self.sql("update agentflow.agent_steps set lease_until = clock_timestamp() - interval '1 second'")
         database = self.harness.database
         database.atomically(lambda tx: take_back(tx, step.run_id, step.step_index, attempt, evidence))

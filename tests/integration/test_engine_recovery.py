@@ -30,6 +30,8 @@ def fail(ctx: Context, how: str) -> str:
         raise ToolError(ctx.idempotency_key, happened=False)
     if how == "tool cannot say":
         raise ToolError(ctx.idempotency_key)
+    if how == "bug":
+        raise KeyError(ctx.idempotency_key)
     raise ConnectionResetError(ctx.idempotency_key)
 
 
@@ -94,6 +96,7 @@ def test_a_transactional_tool_is_never_in_doubt(agentflow: Harness, evidence: Ev
     for _ in range(3):
         hands.lose(hands.claim(run_id), evidence)
         assert hands.step_row(run_id)["status"] == "pending"
+        hands.sql("update agentflow.agent_steps set next_attempt_at = null")
 
 
 def early(effect: str) -> set[Evidence]:
@@ -186,13 +189,9 @@ def test_a_models_call_is_read_and_runs_again_and_its_lost_attempt_is_logged(age
     assert [each["status"] for each in run.steps[0].tries] == ["lost", "ok"]
 
 
-MAYBES = ["tool cannot say", "connection cut"]
-
-
-@pytest.mark.parametrize("how", MAYBES)
+@pytest.mark.parametrize("how", ["tool cannot say", "bug"])
 @pytest.mark.parametrize(
-    ("effect", "happened"),
-    [("read", False), ("transactional", False), *((effect, None) for effect in ("keyed", "idempotent", *DOUBT))],
+    ("effect", "happened"), [("read", False), ("transactional", False), ("keyed", None), ("idempotent", None)]
 )
 def test_a_failed_call_is_an_error_that_says_whether_it_may_have_happened(
     agentflow: Harness, effect: str, happened: bool | None, how: str
@@ -200,6 +199,17 @@ def test_a_failed_call_is_an_error_that_says_whether_it_may_have_happened(
     run = agentflow.run(one_tool(effect, fail), {"how": how})
 
     assert (run.status, run.steps[0].status, run.steps[0].error["happened"]) == ("failed", "error", happened)
+
+
+@pytest.mark.parametrize("how", ["tool cannot say", "bug", "connection cut"])
+@pytest.mark.parametrize("effect", sorted(DOUBT))
+def test_a_failed_call_that_may_have_happened_is_in_doubt_where_a_repeat_may_do_it_twice(
+    agentflow: Harness, effect: str, how: str
+) -> None:
+    run = agentflow.run(one_tool(effect, fail), {"how": how})
+
+    assert (run.status, run.steps[0].status, run.attempts("fail")) == ("waiting_human", "in_doubt", 1)
+    assert [alert["topic"] for alert in agentflow.client.alerts()] == ["in_doubt:fail"]
 
 
 @pytest.mark.parametrize("effect", [effect.value for effect in Effect])
@@ -210,10 +220,10 @@ def test_a_tool_that_is_sure_that_nothing_happened_is_believed(agentflow: Harnes
 
 
 def test_a_bug_in_a_tool_is_told_to_a_person(agentflow: Harness) -> None:
-    run = agentflow.run(one_tool("keyed", fail), {"how": "connection cut"})
+    run = agentflow.run(one_tool("keyed", fail), {"how": "bug"})
 
     [alert] = agentflow.client.alerts()
-    assert alert["message"] == f"'fail' raised ConnectionResetError: {run.run_id}:0"
+    assert alert["message"] == f"'fail' failed (bug): KeyError: '{run.run_id}:0'"
     assert (alert["run_id"], alert["step_index"]) == (run.run_id, 0)
 
 

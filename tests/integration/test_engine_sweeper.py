@@ -248,17 +248,32 @@ def test_a_stopping_run_whose_last_worker_dies_ends_all_the_same(hands: Hands, r
     assert hands.step_row(run_id)["status"] == "skipped"
 
 
-def test_leases_that_are_over_are_taken_back_by_their_class(hands: Hands) -> None:
+def test_leases_of_dead_workers_are_taken_back_by_their_class(hands: Hands) -> None:
     reading, unsafe = hands.begin(looking), hands.begin(shipping)
     hands.claim(reading)
     hands.claim(unsafe)
     hands.sql("update agentflow.agent_steps set lease_until = clock_timestamp() - interval '1 second'")
+    beats(hands, hands.runtime.worker.worker_id, since_s=60, last_s=60)
 
     [hint] = swept(hands)
 
     assert (hint.run_id, hint.queue) == (reading, "tool.look")
     assert [hands.step_row(each)["status"] for each in (reading, unsafe)] == ["pending", "in_doubt"]
     assert hands.run_row(unsafe)["status"] == "waiting_human"
+
+
+def test_a_call_that_its_living_worker_does_not_end_is_a_timeout_and_tried_again_later(hands: Hands) -> None:
+    reading, unsafe = hands.begin(looking), hands.begin(shipping)
+    hands.claim(reading)
+    hands.claim(unsafe)
+    hands.sql("update agentflow.agent_steps set lease_until = clock_timestamp() - interval '1 second'")
+
+    assert swept(hands) == []
+
+    assert [hands.step_row(each)["status"] for each in (reading, unsafe)] == ["pending", "in_doubt"]
+    row = hands.step_row(reading)
+    assert (row["waiting_reason"], row["error"]["kind"], row["quarantined"]) == ("retry_timeout", "timeout", False)
+    assert hands.run_row(reading)["status"] == "waiting_tool"
 
 
 def beats(hands: Hands, worker_id: str, *, since_s: float, last_s: float) -> None:

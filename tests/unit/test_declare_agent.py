@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agentflow import Agent, Budget, Context, DeclarationError, InvalidInput, Pipeline, Wait, Workflow, tool
+from agentflow import Agent, Context, DeclarationError, InvalidInput, Pipeline, Wait, Workflow, tool
 from agentflow.domain.decision import Done, Fail, Next
 from agentflow.domain.step import NewStep
 from tests.unit.given import a_run
@@ -77,20 +77,6 @@ def test_a_pipeline_with_a_parameter_that_nothing_feeds_is_refused() -> None:
         Pipeline("p", [lookup, join], input=Ticket)
 
 
-@pytest.mark.parametrize("name", ["steps", "tool_calls", "attempts", "tokens", "cost_usd", "time_s", "same_call"])
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "5", True], ids=repr)
-def test_a_ceiling_that_is_no_amount_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(DeclarationError, match=rf"Budget\({name}=.*: give a finite number, zero or more"):
-        Budget(**{name: value})
-
-
-def test_a_budget_has_the_ceilings_that_the_design_names_by_default() -> None:
-    assert Budget().as_json() == {
-        "steps": 50, "tool_calls": 40, "attempts": 60, "tokens": None, "cost_usd": 1.0, "time_s": 900.0,
-        "same_call": 5, "repairs": 2,
-    }  # fmt: skip
-
-
 def test_a_string_input_is_the_customers_message_word_for_word() -> None:
     assert declared().first_message("  refund\n me \u200d") == "  refund\n me \u200d"
 
@@ -141,7 +127,9 @@ def test_an_agent_uses_the_queues_of_its_tools_and_its_model() -> None:
         Next([]),
         Next([NewStep("nothing", {})]),
         Next([NewStep("lookup", "4421")]),  # type: ignore[arg-type]
+        Fail(),
         Fail("", "because"),
+        Done(1, why="because"),  # type: ignore[arg-type]
         Fail("why", None),  # type: ignore[arg-type]
         Fail("a\x00b", "because"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agentflow import Agent, Budget, Context, Pipeline, Workflow, tool
+from agentflow import Agent, Budget, Context, Handoff, Model, Pipeline, Workflow, tool
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Done
 
@@ -69,6 +69,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "instructions": {"instructions": "be kind"},
     "settings": {"settings": {"temperature": 0}},
     "budget": {"budget": Budget(steps=3)},
+    "fallback": {"fallback": Handoff()},
+    "fallback's model": {"fallback": Model("openai:gpt-4o-mini")},
+    "fallback's second": {"fallback": Model("openai:gpt-4o-mini", then=Handoff())},
     "result": {"result": Ticket},
     "input": {"input": Ticket},
     "input's field": {"input": LongTicket},

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
-from agentflow.domain.run import RunStatus, Spent
+from agentflow.domain.run import Reserved, RunStatus, Spent
 from agentflow.domain.step import MODEL, NewStep, StepStatus
-from agentflow.policy.budget import exhausted, within_budget
+from agentflow.policy.budget import NoRoom, attempts_left, room_for, within_budget
 from agentflow.policy.scratchpad import conflicting_keys, merged
 from agentflow.policy.status import Standing, standing_of
 from agentflow.store.steps import OpenStep
@@ -66,24 +66,48 @@ def test_other_arguments_or_another_tool_are_not_the_same_call() -> None:
     assert within_budget(decision, a_run(budget={"same_call": 1}), history) is decision
 
 
-@pytest.mark.parametrize(
-    ("spent", "ceiling"),
-    [
-        (Spent(), None),
-        (Spent(attempts=5), "attempts"),
-        (Spent(tokens=6), "tokens"),
-        (Spent(cost_usd=Decimal("0.10")), "cost_usd"),
-        (Spent(cost_usd=Decimal("0.099999999")), None),
-    ],
-)
-def test_a_budget_is_exhausted_once_a_ceiling_is_reached(spent: Spent, ceiling: str | None) -> None:
-    run = a_run(budget={"attempts": 5, "tokens": 6, "cost_usd": 0.1}, spent=spent)
+CEILINGS = {"attempts": 5, "tokens": 100, "cost_usd": 0.1}
 
-    assert exhausted(run, MODEL) == ceiling
+
+@pytest.mark.parametrize(
+    ("spent", "reserved", "asked", "refusal"),
+    [
+        (Spent(), Reserved(), Reserved(100, Decimal("0.1")), None),
+        (Spent(), Reserved(), Reserved(101, Decimal(0)), NoRoom("tokens")),
+        (Spent(tokens=60), Reserved(), Reserved(41, Decimal(0)), NoRoom("tokens")),
+        (Spent(cost_usd=Decimal("0.06")), Reserved(), Reserved(1, Decimal("0.04")), None),
+        (Spent(cost_usd=Decimal("0.06")), Reserved(), Reserved(1, Decimal("0.040000001")), NoRoom("cost_usd")),
+        (Spent(), Reserved(60, Decimal(0)), Reserved(41, Decimal(0)), NoRoom("tokens", passing=True)),
+        (Spent(), Reserved(1, Decimal("0.07")), Reserved(1, Decimal("0.04")), NoRoom("cost_usd", passing=True)),
+        (Spent(), Reserved(90, Decimal("0.09")), Reserved(90, Decimal("0.2")), NoRoom("cost_usd")),
+    ],
+    ids=["all of it", "more", "on top", "to the last cent", "a trifle over", "others' tokens", "others' cost", "both"],
+)
+def test_a_model_call_has_room_if_all_it_may_use_fits(
+    spent: Spent, reserved: Reserved, asked: Reserved, refusal: NoRoom | None
+) -> None:
+    run = a_run(budget=CEILINGS, spent=spent, reserved=reserved)
+
+    assert room_for(run, asked, is_priced=True) == refusal
+
+
+def test_a_model_without_a_price_has_no_room_under_a_ceiling_of_cost() -> None:
+    asked = Reserved(10, Decimal(0))
+
+    assert room_for(a_run(budget=CEILINGS), asked, is_priced=False) == NoRoom("unpriced_model")
+    assert room_for(a_run(budget={"cost_usd": None}), asked, is_priced=False) is None
+
+
+@pytest.mark.parametrize(("spent", "left"), [(0, 5), (4, 1), (5, 0), (7, 0)])
+def test_attempts_are_left_up_to_their_ceiling(spent: int, left: int) -> None:
+    assert attempts_left(a_run(budget=CEILINGS, spent=Spent(attempts=spent))) == left
 
 
 def test_a_ceiling_that_is_not_set_is_never_reached() -> None:
-    assert exhausted(a_run(budget={"tokens": None}, spent=Spent(attempts=10**6, tokens=10**9)), MODEL) is None
+    run = a_run(budget={"tokens": None}, spent=Spent(attempts=10**6, tokens=10**9))
+
+    assert attempts_left(run) is None
+    assert room_for(run, Reserved(10**9, Decimal(10**6)), is_priced=True) is None
 
 
 def an_open_step(status: StepStatus, *, parked_for: str | None = None) -> OpenStep:

@@ -26,16 +26,19 @@ LOST: dict[Effect, dict[Evidence, Recovery]] = {
     Effect.KEYED: dict.fromkeys(Evidence, AGAIN),
     Effect.IDEMPOTENT: {
         Evidence.LEASE_OVER: AGAIN,
+        Evidence.OVERRUN: AGAIN,
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: AGAIN,
     },
     Effect.VERIFIED: {
         Evidence.LEASE_OVER: PutInDoubt(),
+        Evidence.OVERRUN: PutInDoubt(),
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: NotYet(),
     },
     Effect.UNSAFE: {
         Evidence.LEASE_OVER: PutInDoubt(),
+        Evidence.OVERRUN: PutInDoubt(),
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: NotYet(),
     },

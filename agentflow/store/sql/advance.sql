@@ -2,8 +2,9 @@
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
+    r.reserved_tokens, r.reserved_cost_usd,
     r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
-    r.created_at, r.not_before, r.not_before is null or r.not_before <= clock_timestamp() as is_due
+    r.created_at, r.fallback, r.not_before, r.not_before is null or r.not_before <= clock_timestamp() as is_due
 from {schema}.agent_runs r
 where r.run_id = %(run_id)s
 
@@ -15,14 +16,16 @@ from {schema}.agent_steps
 where run_id = %(run_id)s
 order by step_index
 
--- read_earlier_steps: read the steps of the runs that had their turn before this one, in the order of their turns
+-- read_earlier_steps: read the steps of the runs that had their turn before this one's, in the order of their turns
 select
     s.run_id, s.step_index, s.tool_name, s.tool_input, s.tool_output, s.error, s.status, s.attempt, s.idempotency_key,
     s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at
 from {schema}.agent_runs r
 join {schema}.agent_steps s on s.run_id = r.run_id
 where r.tenant = %(tenant)s and r.conversation_id = %(conversation_id)s
-    and r.started_at < (select t.started_at from {schema}.agent_runs t where t.run_id = %(run_id)s)
+    and r.run_id <> %(run_id)s and r.started_at < (
+        select coalesce(t.started_at, clock_timestamp()) from {schema}.agent_runs t where t.run_id = %(run_id)s
+    )
 order by r.started_at, r.run_id, s.step_index
 
 -- take_turn: give a free turn to the first run in line

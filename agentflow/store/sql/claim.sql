@@ -2,8 +2,9 @@
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
+    r.reserved_tokens, r.reserved_cost_usd,
     r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
-    r.created_at, clock_timestamp() as now
+    r.created_at, r.fallback, clock_timestamp() as now
 from {schema}.agent_runs r
 where r.run_id = %(run_id)s
 for update of r
@@ -19,7 +20,8 @@ select coalesce(
 select
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
     args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
-    lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant
+    claimed_at, lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant, bulkhead, reserved_tokens,
+    reserved_cost_usd
 from {schema}.agent_steps
 where run_id = %(run_id)s and step_index = %(step_index)s
 for update
@@ -41,7 +43,8 @@ with claimed as (
     set status = 'running', attempt = attempt + 1, claim_token = %(claim_token)s, worker_id = %(worker_id)s,
         worker_pid = %(worker_pid)s, claimed_at = clock_timestamp(),
         lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
-        next_attempt_at = null, waiting_reason = null, hinted_at = clock_timestamp(), hints = 0
+        next_attempt_at = null, waiting_reason = null, hinted_at = clock_timestamp(), hints = 0,
+        reserved_tokens = %(tokens)s, reserved_cost_usd = %(cost_usd)s
     where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
     returning run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, claimed_at, lease_until
 ), logged as (
@@ -53,6 +56,7 @@ with claimed as (
 update {schema}.agent_runs r
 set spent_attempts = r.spent_attempts + 1,
     spent_tool_calls = r.spent_tool_calls + case when %(is_tool_call)s and claimed.attempt = 1 then 1 else 0 end,
+    reserved_tokens = r.reserved_tokens + %(tokens)s, reserved_cost_usd = r.reserved_cost_usd + %(cost_usd)s,
     started_at = coalesce(r.started_at, clock_timestamp()),
     deadline_at = case
         when r.deadline_at is null and r.time_left_s is null
@@ -63,6 +67,25 @@ set spent_attempts = r.spent_attempts + 1,
 from claimed
 where r.run_id = claimed.run_id
 returning claimed.attempt, claimed.claimed_at, claimed.lease_until, r.deadline_at
+
+-- look_at_step: read what the gate has to know of a step, before it is claimed
+select s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, r.agent, r.user_id,
+    s.next_attempt_at is null or s.next_attempt_at <= clock_timestamp() as is_due,
+    (select h.reason from {schema}.holds h where h.bulkhead = s.bulkhead) as held
+from {schema}.agent_steps s
+join {schema}.agent_runs r on r.run_id = s.run_id
+where s.run_id = %(run_id)s and s.step_index = %(step_index)s
+
+-- cached_output: read what the same call came to earlier in the same run
+select tool_output from {schema}.agent_steps
+where run_id = %(run_id)s and tool_name = %(tool)s and args_hash = %(args_hash)s and status = 'ok'
+order by step_index limit 1
+
+-- earlier_failures: count how a step's earlier attempts failed
+select error ->> 'kind' as kind, (error ->> 'credential_generation')::bigint as generation, count(*) as failures
+from {schema}.attempts
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'retried'
+group by 1, 2
 
 -- park_step: leave a pending step until a time, without an attempt
 update {schema}.agent_steps
@@ -75,9 +98,6 @@ update {schema}.agent_steps
 set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, finished_at = clock_timestamp(),
     waiting_reason = null, next_attempt_at = null
 where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
-
--- claimed_at: read when a step was claimed
-select claimed_at from {schema}.agent_steps where run_id = %(run_id)s and step_index = %(step_index)s
 
 -- request_stop: ask a run to stop, for a reason
 update {schema}.agent_runs

@@ -6,6 +6,37 @@ set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
     and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
 
+-- retry_step: park a step whose attempt failed; it keeps its token, so that a commit without an answer is known again
+update {schema}.agent_steps
+set status = 'pending', error = %(error)s::json, lease_until = null, waiting_reason = %(reason)s,
+    next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), hinted_at = null, hints = 0
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
+    and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
+
+-- settle_reservation: charge a run for a step's call, and end what was reserved for it
+with settled as (
+    update {schema}.agent_steps s
+    set reserved_tokens = 0, reserved_cost_usd = 0
+    from (
+        select run_id, step_index, reserved_tokens, reserved_cost_usd from {schema}.agent_steps
+        where run_id = %(run_id)s and step_index = %(step_index)s
+    ) before
+    where s.run_id = before.run_id and s.step_index = before.step_index
+    returning before.run_id, before.reserved_tokens, before.reserved_cost_usd
+)
+update {schema}.agent_runs r
+set spent_tokens = r.spent_tokens + %(tokens)s, spent_cost_usd = r.spent_cost_usd + %(cost_usd)s,
+    reserved_tokens = r.reserved_tokens - settled.reserved_tokens,
+    reserved_cost_usd = r.reserved_cost_usd - settled.reserved_cost_usd
+from settled
+where r.run_id = settled.run_id
+
+-- wake_reserved: make a run's steps due that waited for others' reservations
+update {schema}.agent_steps
+set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
+where run_id = %(run_id)s and status = 'pending' and waiting_reason = 'budget_reserved'
+returning run_id, step_index, task_name, queue
+
 -- end_attempt: write how an attempt ended into the call log
 update {schema}.attempts
 set status = %(status)s, error = %(error)s::json, ended_at = clock_timestamp(), latency_ms = %(latency_ms)s
@@ -26,19 +57,18 @@ select hash from {schema}.messages where tenant = %(tenant)s and hash = any(%(ha
 -- log_model_call: write an answered model call into the log
 insert into {schema}.model_calls (
     run_id, step_index, attempt, tenant, model, response_model, prompt_tokens, completion_tokens, cost_usd, latency_ms,
-    prompt_head, response, finish_reason
+    prompt_head, response, finish_reason, error
 )
 values (
     %(run_id)s, %(step_index)s, %(attempt)s, %(tenant)s, %(model)s, %(response_model)s, %(prompt_tokens)s,
-    %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s, %(prompt_head)s, %(response)s::json, %(finish_reason)s
+    %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s, %(prompt_head)s, %(response)s::json, %(finish_reason)s, %(error)s::json
 )
 on conflict (run_id, step_index, attempt) do nothing
 
 -- note_outcome: count an outcome on the run: a decision made before it is too old now
 update {schema}.agent_runs
 set version = version + 1, current_step = greatest(current_step, %(step_index)s),
-    scratchpad = %(scratchpad)s::json, spent_tokens = spent_tokens + %(tokens)s,
-    spent_cost_usd = spent_cost_usd + %(cost_usd)s, advance_due_at = clock_timestamp(),
+    scratchpad = %(scratchpad)s::json, advance_due_at = clock_timestamp(),
     advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()
 where run_id = %(run_id)s
 
@@ -72,12 +102,12 @@ returning s.run_id, s.step_index, s.task_name, s.queue
 -- insert_step: add a step to a run
 insert into {schema}.agent_steps (
     run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
-    task_name, queue, effect, timeout_s, parent_index, call_index, hinted_at
+    task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, hinted_at
 )
 values (
     %(run_id)s, %(step_index)s, %(tenant)s, %(tool_name)s, %(input)s::json, %(idempotency_key)s, %(business_key)s,
     %(args_hash)s, %(agent_version)s, %(task_name)s, %(queue)s, %(effect)s, %(timeout_s)s, %(parent_index)s,
-    %(call_index)s, clock_timestamp()
+    %(call_index)s, %(bulkhead)s, clock_timestamp()
 )
 
 -- mark_decided: note that the run's history up to its version has been decided on
@@ -143,16 +173,18 @@ where run_id = %(run_id)s and status = 'pending'
 returning
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
     args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
-    lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant
+    claimed_at, lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant, bulkhead, reserved_tokens,
+    reserved_cost_usd
 
 -- check_constraints: raise now what a deferred constraint would raise at the commit
 set constraints all immediate
 
 -- raise_alert: note something that a person has to see, once per cause
-insert into {schema}.alerts (tenant, cause, run_id, step_index, message)
-values (%(tenant)s, %(cause)s, %(run_id)s, %(step_index)s, %(message)s)
+insert into {schema}.alerts (tenant, cause, topic, run_id, step_index, message)
+values (%(tenant)s, %(cause)s, %(topic)s, %(run_id)s, %(step_index)s, %(message)s)
 on conflict (tenant, cause) do update
-set count = alerts.count + 1, last_at = clock_timestamp(), message = excluded.message
+set count = alerts.count + 1, last_at = clock_timestamp(), topic = excluded.topic, run_id = excluded.run_id,
+    step_index = excluded.step_index, message = excluded.message
 
 -- allow_time: let this transaction's statements and pauses take longer than the session's default
 select set_config('statement_timeout', %(ms)s, true), set_config('idle_in_transaction_session_timeout', %(ms)s, true)

@@ -6,13 +6,46 @@ set holder = excluded.holder, held_until = excluded.held_until
 where turns.holder = excluded.holder or turns.held_until < clock_timestamp()
 returning holder
 
--- hintable_steps: find pending steps that are due and that no recent hint tells of
+-- hintable_steps: find pending steps that are due, that no recent hint tells of, and that the gate has not denied
 select run_id, step_index, task_name, queue, quarantined, hinted_at from {schema}.agent_steps
 where status = 'pending' and (next_attempt_at is null or next_attempt_at <= clock_timestamp())
+    and (waiting_reason is null or waiting_reason <> all(%(gated)s::text[]))
     and (hinted_at is null
          or hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
 order by hinted_at nulls first
 limit %(most)s
+
+-- crowded_bulkheads: list the bulkheads that the gate has denied steps for which are due again
+select distinct s.bulkhead from {schema}.agent_steps s
+where s.status = 'pending' and s.waiting_reason = any(%(gated)s::text[]) and s.next_attempt_at <= clock_timestamp()
+    and (s.hinted_at is null
+         or s.hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(s.hints, 6))))
+    and not exists (select from {schema}.holds h where h.bulkhead = s.bulkhead)
+
+-- next_in_line: find the steps that wait longest before a bulkhead, and are due
+select run_id, step_index, task_name, queue, quarantined, hinted_at from {schema}.agent_steps
+where status = 'pending' and bulkhead = %(bulkhead)s and waiting_reason = any(%(gated)s::text[])
+    and next_attempt_at <= clock_timestamp()
+    and (hinted_at is null
+         or hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
+order by next_attempt_at
+limit %(most)s
+
+-- wake_waiter: make a step due that the gate had denied
+update {schema}.agent_steps
+set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+    and waiting_reason = any(%(gated)s::text[])
+returning run_id, step_index, task_name, queue
+
+-- next_moment: read in how many seconds the next run ends by its deadline, or the next parked step is due
+select extract(epoch from least(
+    (select min(r.deadline_at) from {schema}.agent_runs r
+     where r.finished_at is null and r.stop_requested is null and r.deadline_at > clock_timestamp()),
+    (select min(s.next_attempt_at) from {schema}.agent_steps s
+     where s.status = 'pending' and s.waiting_reason is not null and s.next_attempt_at > clock_timestamp()
+        and s.next_attempt_at < clock_timestamp() + interval '1 second')
+) - clock_timestamp())::float as in_s
 
 -- mark_steps_hinted: note that steps are being hinted again
 update {schema}.agent_steps
@@ -66,8 +99,12 @@ where r.run_id in (
 )
 
 -- lost_steps: find claimed steps whose lease is over, or whose worker is dead by its heartbeat
-select s.run_id, s.step_index, s.attempt,
-    case when s.lease_until < clock_timestamp() then 'lease_over' else 'worker_dead' end as evidence
+select s.run_id, s.step_index, s.attempt, s.bulkhead,
+    case
+        when s.lease_until >= clock_timestamp() then 'worker_dead'
+        when w.heartbeat_at > clock_timestamp() - make_interval(secs => %(dead_s)s) then 'overrun'
+        else 'lease_over'
+    end as evidence
 from {schema}.agent_steps s
 left join {schema}.workers w on w.worker_id = s.worker_id
 where s.status = 'running' and (
@@ -83,7 +120,7 @@ where s.status = 'running' and (
 limit %(most)s
 
 -- steps_by_process: list a worker's claimed steps with the process that has each
-select run_id, step_index, attempt, worker_pid from {schema}.agent_steps
+select run_id, step_index, attempt, worker_pid, bulkhead from {schema}.agent_steps
 where status = 'running' and worker_id = %(worker_id)s
 
 -- take_back_step: end a lost attempt and make its step pending again
@@ -115,3 +152,12 @@ select run_id, step_index, attempt from {schema}.agent_steps where status = 'run
 -- end_lease: end a step's lease now, for tests that need not wait
 update {schema}.agent_steps set lease_until = clock_timestamp() - interval '1 second'
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'
+
+-- hasten_retry: make the step due that is to be tried again next, for tests that need not wait
+update {schema}.agent_steps
+set next_attempt_at = clock_timestamp(), hinted_at = null
+where (run_id, step_index) in (
+    select run_id, step_index from {schema}.agent_steps
+    where status = 'pending' and waiting_reason like 'retry\_%%' and next_attempt_at > clock_timestamp()
+    order by next_attempt_at limit 1
+)

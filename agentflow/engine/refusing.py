@@ -1,0 +1,76 @@
+"""Refusing a claim: every other answer than `claimed`, and what it makes of the step and its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentflow.domain.claim import ClaimAnswer, LockedStep, Refused
+from agentflow.domain.hint import Hint, advance_hint
+from agentflow.domain.run import Run
+from agentflow.domain.step import StepStatus
+from agentflow.engine.standing import settle_standing
+from agentflow.store import keys, logs, runs, steps
+from agentflow.store.database import Transaction
+
+# How long a step waits for a key that another run holds; the run that resolves the key wakes it before.
+KEY_WAIT_S = 30.0
+# How long a step waits that reached a worker which can't take it: one that can may be in another deployment.
+UNSERVED_WAIT_S = 5.0
+# How long a step waits for other calls' reservations; the record that settles one wakes it before.
+RESERVED_WAIT_S = 5.0
+
+_WAITS = {
+    ClaimAnswer.KEY_IN_FLIGHT: KEY_WAIT_S,
+    ClaimAnswer.UNSERVED: UNSERVED_WAIT_S,
+    ClaimAnswer.BUDGET_RESERVED: RESERVED_WAIT_S,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NotClaimed:
+    """Another answer, and the hints that it makes necessary."""
+
+    refusal: Refused
+    hints: list[Hint] = field(default_factory=list)
+
+
+def refuse(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> NotClaimed:
+    """Answer a refusal in its own way: leave, stop the run, park, or settle the step without a call."""
+    match refusal.answer:
+        case ClaimAnswer.BUDGET:
+            runs.request_stop(tx, run.run_id, f"budget_{refusal.detail}")
+        case ClaimAnswer.RUN_STOPPED if run.stop_requested or refusal.detail == "deadline":
+            # A step may come back from a lost worker after its run was asked to stop: the run has still to end.
+            runs.request_stop(tx, run.run_id, refusal.detail)
+        case ClaimAnswer.KEY_IN_FLIGHT | ClaimAnswer.UNSERVED | ClaimAnswer.BUDGET_RESERVED:
+            _park(tx, run, step, refusal)
+            return NotClaimed(refusal)
+        case ClaimAnswer.KEY_DONE:
+            record = keys.take(tx, step)
+            assert record is not None
+            return settle(tx, run, step, refusal, record.output)
+        case ClaimAnswer.KEY_CONFLICT:
+            message = f"the key {step.idempotency_key!r} was used by run {refusal.detail} with other arguments"
+            error = {"kind": "bad_input", "message": message, "happened": False}
+            steps.settle_unclaimed(tx, step, StepStatus.ERROR, error=error)
+            runs.note_settled(tx, run, step.step_index)
+        case _:
+            return NotClaimed(refusal)
+    return NotClaimed(refusal, [advance_hint(run.run_id, run.queue)])
+
+
+def settle(tx: Transaction, run: Run, step: LockedStep, refusal: Refused, output: Any) -> NotClaimed:
+    """End a step by an answer that is known already."""
+    steps.settle_unclaimed(tx, step, StepStatus.OK, output=output)
+    runs.note_settled(tx, run, step.step_index)
+    return NotClaimed(refusal, [advance_hint(run.run_id, run.queue)])
+
+
+def _park(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> None:
+    reason = str(refusal.answer)
+    steps.park(tx, step, reason, _WAITS[refusal.answer])
+    settle_standing(tx, run, reason, step.step_index)
+    if refusal.answer is ClaimAnswer.UNSERVED:
+        cause = f"unserved:{run.agent}:{step.tool_name}"
+        logs.alert(tx, run.tenant, cause, refusal.detail, run_id=run.run_id)

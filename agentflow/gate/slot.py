@@ -1,0 +1,51 @@
+"""Owns what an admitted step holds: all that is needed to take it back, since Redis may have forgotten it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentflow.gate.protocol import Visitor, Waiter
+
+_NONCE_BYTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot, by its member in Redis, and the breaker's generation in which it was given."""
+
+    member: str
+    generation: str
+    is_retry: bool
+    rate_keys: Sequence[str]
+
+    def __str__(self) -> str:
+        return json.dumps([self.member, self.generation, self.is_retry, self.rate_keys], separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Slot:
+        """Return the slot that a text stands for."""
+        return cls(*json.loads(text))
+
+
+def member_of(visitor: Visitor) -> str:
+    """Return a new member for a visitor: one step may come twice, on two messages."""
+    return f"{visitor.holder}{attempts_of(visitor.run_id, visitor.step_index)}{os.urandom(_NONCE_BYTES).hex()}"
+
+
+def attempts_of(run_id: str, step_index: int) -> str:
+    """Return what all members of a step contain, and no others."""
+    return f":{run_id}:{step_index}:"
+
+
+def waiter_name(visitor: Visitor) -> str:
+    """Return a visitor's name among the waiters."""
+    return f"{visitor.run_id}:{visitor.step_index}"
+
+
+def parse_waiter(name: str) -> Waiter:
+    """Return the waiter of a name."""
+    run_id, _, step_index = name.rpartition(":")
+    return Waiter(run_id, int(step_index))
