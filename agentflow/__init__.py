@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from agentflow.declare.agent import Agent
     from agentflow.declare.budget import Budget
     from agentflow.declare.context import Context
+    from agentflow.declare.credential import credential
     from agentflow.declare.fallback import Handoff, Model, Partial
     from agentflow.declare.limits import Breaker, Limits, Rate
     from agentflow.declare.pipeline import Pipeline
@@ -36,6 +37,7 @@ _HOMES = {
     "agentflow.declare.agent": ("Agent",),
     "agentflow.declare.budget": ("Budget",),
     "agentflow.declare.context": ("Context",),
+    "agentflow.declare.credential": ("credential",),
     "agentflow.declare.fallback": ("Handoff", "Model", "Partial"),
     "agentflow.declare.limits": ("Breaker", "Limits", "Rate"),
     "agentflow.declare.pipeline": ("Pipeline",),
@@ -92,6 +94,7 @@ __all__ = [
     "Wait",
     "WaitTimeout",
     "Workflow",
+    "credential",
     "resource",
     "tool",
 ]

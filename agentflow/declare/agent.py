@@ -25,6 +25,8 @@ from agentflow.policy.agent_loop import AgentRules, decide_agent
 
 MODEL_QUEUE = "model"
 _LEAST_CONTEXT = 256
+# The settings that limit an answer.
+OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
 class Agent(Declaration):
@@ -75,24 +77,8 @@ class Agent(Declaration):
         self.depends_on = depends_on
         self.credential = credential
         self.context_tokens = context_tokens
-        if isinstance(model, str) and ":" not in model:
-            raise DeclarationError(f"{self.place}: model={model!r} of {name!r}; write it as 'provider:name'")
-        if not isinstance(model, str) and not callable(getattr(model, "complete", None)):
-            raise DeclarationError(f"{self.place}: model={model!r} of {name!r} has no complete(request)")
-        if not 0 < model_timeout_s < math.inf:
-            where = f"{self.place}: model_timeout_s={model_timeout_s!r} of {name!r}"
-            raise DeclarationError(f"{where}; give seconds above zero")
-        for limit in ("max_tokens", "max_completion_tokens"):
-            if limit in self.settings and (type(self.settings[limit]) is not int or self.settings[limit] < 1):
-                where = f"{self.place}: settings[{limit!r}]={self.settings[limit]!r} of {name!r}"
-                raise DeclarationError(f"{where}; give a whole number above zero, or leave it out")
-        if context_tokens is not None and context_tokens < _LEAST_CONTEXT:
-            where = f"{self.place}: context_tokens={context_tokens!r} of {name!r}"
-            raise DeclarationError(f"{where}; give a whole number, at least {_LEAST_CONTEXT}")
-        if any(rate.key not in {None, "{user_id}"} for rate in self.limits.rates):
-            raise DeclarationError(
-                f"{self.place}: a Rate of {name!r} has another key than '{{user_id}}'; a model has no other"
-            )
+        self._check_model()
+        self._check_limits()
         try:
             self._result: TypeAdapter[Any] | None = None if result is str else TypeAdapter(result)
             self.result_schema = self._result.json_schema() if self._result else None
@@ -105,6 +91,32 @@ class Agent(Declaration):
             ends_run=frozenset(tool.name for tool in self.tools.values() if tool.ends_run),
             fails_run=frozenset(tool.name for tool in self.tools.values() if tool.on_error == "fail"),
         )
+
+    def _check_model(self) -> None:
+        if isinstance(self.model, str) and ":" not in self.model:
+            raise DeclarationError(f"{self.place}: model={self.model!r} of {self.name!r}; write it as 'provider:name'")
+        if not isinstance(self.model, str) and not callable(getattr(self.model, "complete", None)):
+            raise DeclarationError(f"{self.place}: model={self.model!r} of {self.name!r} has no complete(request)")
+        if not 0 < self.model_timeout_s < math.inf:
+            where = f"{self.place}: model_timeout_s={self.model_timeout_s!r} of {self.name!r}"
+            raise DeclarationError(f"{where}; give seconds above zero")
+        for name in OUTPUT_LIMITS:
+            limit = self.settings.get(name, 1)
+            if type(limit) is not int or limit < 1:
+                where = f"{self.place}: settings[{name!r}]={limit!r} of {self.name!r}"
+                raise DeclarationError(f"{where}; give a whole number above zero, or leave it out")
+
+    def _check_limits(self) -> None:
+        if any(rate.key not in {None, "{user_id}"} for rate in self.limits.rates):
+            raise DeclarationError(
+                f"{self.place}: a Rate of {self.name!r} has another key than '{{user_id}}'; a model has no other"
+            )
+        if self.credential is not None and not isinstance(self.credential, Credential):
+            where = f"{self.place}: credential={self.credential!r} of {self.name!r}"
+            raise DeclarationError(f"{where} is none; decorate a function with @credential")
+        if self.context_tokens is not None and self.context_tokens < _LEAST_CONTEXT:
+            where = f"{self.place}: context_tokens={self.context_tokens!r} of {self.name!r}"
+            raise DeclarationError(f"{where}; give a whole number, at least {_LEAST_CONTEXT}")
 
     @property
     def bulkhead(self) -> str:

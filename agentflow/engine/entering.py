@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from agentflow.declare.agent import Agent
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
+from agentflow.domain.errors import DatabaseUnavailable
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
@@ -93,7 +95,7 @@ class Visit:
 
 
 def wake(runtime: Runtime, waiters: Sequence[Waiter]) -> None:
-    """Make denied steps due, and hint them."""
+    """Make denied steps due, and hint them. Where the database does not answer, that is left to the sweeper."""
 
     def body(tx: Transaction) -> list[Hint]:
         woken: list[Hint] = []
@@ -101,8 +103,12 @@ def wake(runtime: Runtime, waiters: Sequence[Waiter]) -> None:
             woken += steps.wake(tx, "wake_waiter", run_id=each.run_id, step_index=each.step_index, gated=list(GATED))
         return woken
 
-    if waiters:
+    if not waiters:
+        return
+    try:
         runtime.hints.publish(runtime.database.atomically(body))
+    except (DatabaseUnavailable, DBAPIError) as error:
+        log.warning("waiters_not_woken", waiters=len(waiters), error=type(error).__name__)
 
 
 def heard_of(outcome: AttemptOutcome) -> Heard:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from agentflow.declare.agent import Agent
+from agentflow.declare.agent import OUTPUT_LIMITS, Agent
 from agentflow.declare.fallback import Model
 from agentflow.domain import message
 from agentflow.domain.claim import LockedStep
@@ -16,7 +16,7 @@ from agentflow.domain.message import Message
 from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import Step
 from agentflow.engine.runtime import Runtime
-from agentflow.llm.projection import OUTPUT_LIMITS, output_limit, project
+from agentflow.llm.projection import output_limit, project
 from agentflow.llm.protocol import ModelRequest, ToolSchema
 from agentflow.llm.tokens import estimate_tokens
 from agentflow.llm.windows import window_of

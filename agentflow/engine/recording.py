@@ -114,6 +114,8 @@ def _write(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tri
     if isinstance(outcome, Retrying):
         steps.retry(tx, step, error_of(outcome) or {}, outcome.reason, outcome.after_s)
         settle_standing(tx, run, outcome.reason, step.step_index)
+        if outcome.after_s == 0:
+            hints.append(Hint(step.task_name, step.queue, step.run_id, step.step_index))
         return Recorded(outcome, undecided=False, hints=hints)
     error = error_of(outcome)
     output = outcome.output if isinstance(outcome, Completed) else None

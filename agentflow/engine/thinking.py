@@ -24,6 +24,8 @@ from agentflow.engine.runtime import Runtime
 from agentflow.llm.protocol import ModelClient, ModelRequest, ModelResponse
 from agentflow.policy.taxonomy import classify_error
 
+_FIRST_ERROR = 400
+
 log = structlog.get_logger("agentflow.model")
 
 
@@ -41,8 +43,11 @@ def call_model(runtime: Runtime, claim: Claim, agent: Agent, call: PreparedCall)
 
 
 def failed_call(call: PreparedCall, failed: Failed) -> ModelCallLog:
-    """Return the log of a call without an answer: one that may have been answered is charged all that was reserved."""
-    certain = failed.happened is False
+    """Return the log of a call without an answer: one that may have been answered is charged all that was reserved.
+
+    Nobody bills an answer that is an error.
+    """
+    certain = failed.happened is False or (failed.status is not None and failed.status >= _FIRST_ERROR)
     error = {"kind": failed.kind, "message": failed.message, "status": failed.status}
     return ModelCallLog(
         model=call.request.model,

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from agentflow.declare.agent import OUTPUT_LIMITS
 from agentflow.llm.prices import PriceTable, cost_usd
 from agentflow.llm.protocol import Usage
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """Taken for the length of an answer where an agent's settings name no limit."""
-
-OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
-"""The settings that limit an answer."""
 
 
 @dataclass(frozen=True, slots=True)

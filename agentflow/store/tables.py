@@ -182,6 +182,11 @@ agent_steps = Table(
         "next_attempt_at",
         postgresql_where=text("status = 'pending' and waiting_reason is not null"),
     ),
+    Index(
+        "agent_steps_due",
+        "next_attempt_at",
+        postgresql_where=text("status = 'pending' and next_attempt_at is not null"),
+    ),
 )
 
 attempts = Table(

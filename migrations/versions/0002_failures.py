@@ -26,6 +26,12 @@ def upgrade() -> None:
         ["bulkhead", "next_attempt_at"],
         postgresql_where=sa.text("status = 'pending' and waiting_reason is not null"),
     )
+    op.create_index(
+        "agent_steps_due",
+        "agent_steps",
+        ["next_attempt_at"],
+        postgresql_where=sa.text("status = 'pending' and next_attempt_at is not null"),
+    )
     op.add_column("alerts", sa.Column("topic", sa.Text, nullable=False, server_default=""))
     op.execute("update alerts set topic = cause")
     op.create_index("alerts_by_topic", "alerts", ["tenant", "topic", "last_at"])

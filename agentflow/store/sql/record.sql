@@ -9,7 +9,8 @@ where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attemp
 -- retry_step: park a step whose attempt failed; it keeps its token, so that a commit without an answer is known again
 update {schema}.agent_steps
 set status = 'pending', error = %(error)s::json, lease_until = null, waiting_reason = %(reason)s,
-    next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), hinted_at = null, hints = 0
+    next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), hints = 0,
+    hinted_at = case when %(after_s)s = 0 then clock_timestamp() end
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
     and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
 
