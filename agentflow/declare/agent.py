@@ -112,7 +112,7 @@ class Agent(Declaration):
                 f"{self.place}: a Rate of {self.name!r} has another key than '{{user_id}}'; a model has no other"
             )
         if self.credential is not None and not isinstance(self.credential, Credential):
-            raise DeclarationError(f"{self.place}: credential={self.credential!r} is none; decorate a function @credential")
+            raise DeclarationError(f"{self.place}: credential={self.credential!r} is none; decorate a @credential")
         if self.context_tokens is not None and self.context_tokens < _LEAST_CONTEXT:
             where = f"{self.place}: context_tokens={self.context_tokens!r} of {self.name!r}"
             raise DeclarationError(f"{where}; give a whole number, at least {_LEAST_CONTEXT}")
