@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SubmissionRefused,
         ToolError,
         UnknownAgent,
+        UnknownTool,
         WaitTimeout,
     )
     from agentflow.domain.run import Run, RunStatus
@@ -54,6 +55,7 @@ _HOMES = {
         "SubmissionRefused",
         "ToolError",
         "UnknownAgent",
+        "UnknownTool",
         "WaitTimeout",
     ),
     "agentflow.domain.run": ("Run", "RunStatus"),
@@ -91,6 +93,7 @@ __all__ = [
     "SubmissionRefused",
     "ToolError",
     "UnknownAgent",
+    "UnknownTool",
     "Wait",
     "WaitTimeout",
     "Workflow",

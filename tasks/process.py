@@ -13,6 +13,7 @@ from agentflow.domain.identity import Worker
 from agentflow.engine.pager import Pager
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.watch import Watch
+from agentflow.gate.fleet import fleet_gate
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.llm.clients import client_for
 from agentflow.llm.protocol import ModelClient
@@ -65,7 +66,7 @@ class Process:
 
     def gate(self) -> RedisGate:
         """Return a way to the gate that the whole fleet shares."""
-        return RedisGate(services.redis_url, prefix=f"agentflow:gate:{settings().db_schema}")
+        return fleet_gate(services.redis_url, settings().db_schema)
 
     def _make_runtime(self) -> Runtime:
         configured = settings()

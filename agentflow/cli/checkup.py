@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agentflow.cli.configured import examine_alert_urls, examine_prices
 from agentflow.cli.environment import import_from
 from agentflow.cli.findings import Finding
 from agentflow.cli.served import Served, served_here
@@ -29,7 +30,11 @@ def examine() -> list[Finding]:
     findings.append(Finding("ok", "settings", "readable"))
     findings += _disk(configured)
     served, found = _agents(configured)
-    return findings + found + _reachable(configured, served)
+    findings += found
+    if served is not None:
+        findings += guarded("prices", lambda: list(examine_prices(served.registry, configured)))
+    findings += guarded("alerts", lambda: list(examine_alert_urls(configured)))
+    return findings + _reachable(configured, served)
 
 
 def _python() -> Iterator[Finding]:

@@ -13,7 +13,10 @@ def doctor(*, json: Annotated[bool, typer.Option("--json", help="Write JSON.")] 
     """Look at settings, database, Redis, workers and agents; exit 1 where something does not work."""
     from agentflow.cli.checkup import examine
     from agentflow.cli.output import console, print_json
+    from agentflow.telemetry.logs import configure_logging
 
+    # What is found is said here; a library's lines would break the JSON.
+    configure_logging("CRITICAL")
     findings = examine()
     failed = any(finding.level == "fail" for finding in findings)
     if json:

@@ -18,9 +18,10 @@ from agentflow.cli.complaints import FAILED, OK, NotFinished
 from agentflow.cli.figures import duration, one_line
 from agentflow.cli.output import console, print_json
 from agentflow.cli.steps import answers
-from agentflow.cli.timeline import Timeline
+from agentflow.cli.timeline import Timeline, why_of
+from agentflow.cli.tries import retried
 from agentflow.client import Client, RunHandle
-from agentflow.domain.run import RunStatus
+from agentflow.domain.run import Outcome, RunStatus
 from agentflow.store.reads import RunRecord, StepRecord
 
 _UNSERVED_EVERY_S = 2.0
@@ -66,7 +67,7 @@ class Follower:
     def look(self, run: RunRecord) -> None:
         """Show the run as it stands; raise NotFinished where only a person can move it."""
         steps = self.client.steps(run.run_id)
-        seen = (run.status, run.waiting_reason, [(step.status, step.attempt) for step in steps])
+        seen = (run.status, run.waiting_reason, [_stand(step) for step in steps])
         if seen != self._seen:
             self._seen, self._unserved = seen, ""
             self._look_at_s = self.clock() + _FIRST_UNSERVED_S
@@ -114,7 +115,7 @@ class ChangeLines:
     """In a pipe: a line for each step that changed, the run's id first and its result last."""
 
     def __init__(self, run_id: str) -> None:
-        self._steps: dict[int, tuple[str, int]] = {}
+        self._steps: dict[int, _Stand] = {}
         self._unserved = ""
         self._status: tuple[str, str | None] | None = None
         _say(run_id)
@@ -123,8 +124,8 @@ class ChangeLines:
         """Write what changed."""
         at = duration((datetime.now(UTC) - run.created_at).total_seconds())
         for step in steps:
-            if self._steps.get(step.step_index) != (step.status, step.attempt):
-                self._steps[step.step_index] = (step.status, step.attempt)
+            if self._steps.get(step.step_index) != _stand(step):
+                self._steps[step.step_index] = _stand(step)
                 _say(f"+{at}  {_step_line(step)}")
         if unserved and unserved != self._unserved:
             print(f"agentflow: {unserved}", file=sys.stderr, flush=True)
@@ -137,15 +138,28 @@ class ChangeLines:
 
 def _say_end(run: RunRecord) -> None:
     if run.status == RunStatus.DONE:
-        _say(f"result {one_line(run.result)}")
+        if run.outcome not in {None, Outcome.COMPLETE}:
+            _say(f"outcome {run.outcome}: {why_of(run.error)}")
+        if run.outcome != Outcome.HANDOFF or run.result is not None:
+            _say(f"result {one_line(run.result)}")
     elif run.is_final:
         _say(f"error {one_line(run.error or run.stop_requested)}")
+
+
+_Stand = tuple[str, int, str | None]
+
+
+def _stand(step: StepRecord) -> _Stand:
+    return step.status, step.attempt, step.waiting_reason
 
 
 def _step_line(step: StepRecord) -> str:
     tries = f", try {step.attempt}" if step.attempt > 1 else ""
     said = "; ".join(f"{label} {one_line(value)}" for label, value in answers(step)) if step.status == "ok" else ""
-    said = one_line(step.error) if step.error else said
+    if step.error and step.status not in {"pending", "running"}:
+        said = one_line(step.error)
+    if step.status == "pending" and step.waiting_reason:
+        said = retried(step.error) if step.waiting_reason.startswith("retry_") else f"waits: {step.waiting_reason}"
     return f"step {step.step_index} {step.tool_name} {step.status}{tries}  {said[:_LONGEST_LINE]}".rstrip()
 
 

@@ -35,6 +35,25 @@ def reading_client() -> Iterator[Client]:
 
 
 @contextmanager
+def operating_client() -> Iterator[Client]:
+    """Yield a client that reaches the fleet's gate too, as far as Redis answers."""
+    from agentflow.client import Client
+    from agentflow.services import connected
+    from agentflow.settings import settings
+    from agentflow.telemetry.logs import configure_logging
+
+    configured = settings()
+    refuse_unborn(configured)
+    # A gate that does not answer is said by the command itself.
+    configure_logging("CRITICAL")
+    with (
+        connected(configured) as services,
+        Client(database_url=services.database_url, redis_url=services.redis_url, hints=Unhinted()) as client,
+    ):
+        yield client
+
+
+@contextmanager
 def submitting_client() -> Iterator[Client]:
     """Yield a client that submits."""
     from agentflow.client import Client

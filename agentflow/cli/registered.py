@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentflow.client import Client
@@ -35,14 +35,21 @@ def registered_agents(client: Client) -> list[dict[str, Any]]:
 
 
 def registered_tools(client: Client) -> list[dict[str, Any]]:
-    """Return each tool that a registered agent has, with the agents that have it and the pools that serve it."""
+    """Return each tool and each model (`kind`) that a registered agent has, its agents, and the pools that serve it."""
     alive = live_workers(client)
     found: dict[str, dict[str, Any]] = {}
     for agent in client.agents():
-        for tool in agent["tools"]:
-            known = found.setdefault(tool["name"], {**tool, "agents": [], "served_by": _pools(alive, [tool["queue"]])})
+        for part in _parts(agent):
+            known = found.setdefault(part["name"], {**part, "agents": [], "served_by": _pools(alive, [part["queue"]])})
             known["agents"].append(agent["name"])
-    return [found[name] for name in sorted(found)]
+    return sorted(found.values(), key=lambda each: (each["kind"] == "model", each["name"]))
+
+
+def _parts(agent: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for tool in agent["tools"]:
+        yield {**tool, "kind": "tool"}
+    if agent["model"]:
+        yield {**agent["model"], "kind": "model", "effect": "read"}
 
 
 def _pools(alive: Sequence[Mapping[str, Any]], queues: Sequence[str]) -> list[str]:

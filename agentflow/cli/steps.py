@@ -11,11 +11,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentflow.cli.figures import between, duration, money, one_line, whole
+from agentflow.cli.figures import between, money, one_line, whole
+from agentflow.cli.tries import tries_of, waits_of
 from agentflow.store.reads import StepRecord
 
 _INDENT = 5
 _LONGEST_NAME = 28
+_GOES_ON = {"pending", "running"}
 _STATUS, _TRIES, _TOOK, _TOKENS, _COST = 8, 5, 9, 8, 10
 
 
@@ -72,25 +74,25 @@ def step_lines(
     line = Text(row, no_wrap=True, overflow="crop")
     start = _INDENT + columns.name + 1
     line.stylize("bold", _INDENT, start)
-    details = [each for each in _details(step, now) if says_model or each[0] != "by"]
+    details = [each for each in _details(step, now, full=full) if says_model or each[0] != "by"]
     line.stylize(styles.get(step.status, ""), start, start + _STATUS)
     return [line, *(_detail(label, value, style, full=full) for label, value, style in details)]
 
 
-def _details(step: StepRecord, now: datetime) -> Iterator[tuple[str, Any, str]]:
+def _details(step: StepRecord, now: datetime, *, full: bool) -> Iterator[tuple[str, Any, str]]:
     if step.model:
         yield "by", step.model, "dim"
     if step.input not in ({}, None):
         yield "in", step.input, ""
     if step.status == "ok" and not step.tries:
         yield "key", f"{step.idempotency_key} was used before: that call's answer, nothing was called", "yellow"
-    if len(step.tries) > 1:
-        yield "tries", ", ".join(_try(each) for each in step.tries), "yellow"
+    yield from ((label, value, "yellow") for label, value in tries_of(step, full=full))
     if step.status == "ok":
         yield from ((label, value, "") for label, value in answers(step))
-    if step.error:
+    # Of a step that goes on, the error is its last attempt's, which is told above.
+    if step.error and step.status not in _GOES_ON:
         yield "error", _error(step), "red"
-    if waits := _waits(step, now):
+    if waits := waits_of(step, now):
         yield "waits", waits, "yellow"
 
 
@@ -129,31 +131,9 @@ def _took(step: StepRecord, now: datetime) -> str:
     return between(started, step.finished_at or (step.tries[-1]["ended_at"] if step.tries else None))
 
 
-def _try(attempt: Mapping[str, Any]) -> str:
-    error = attempt["error"] if isinstance(attempt["error"], Mapping) else {}
-    # "lost" says itself what kind it is; how that came about is what is worth reading.
-    why = error.get("message") if attempt["status"] == "lost" else error.get("kind")
-    words = [str(attempt["attempt"]), str(attempt["status"]) + (f" ({why})" if why else "")]
-    if attempt["latency_ms"] is not None:
-        words.append(f"in {duration(attempt['latency_ms'] / 1000)}")
-    elif attempt["ended_at"] is not None:
-        words.append(f"after {between(attempt['started_at'], attempt['ended_at'])}")
-    if attempt["late_result"] is not None:
-        words.append("with a late answer")
-    return " ".join(words)
-
-
 def _error(step: StepRecord) -> str:
     if not isinstance(step.error, Mapping):
         return one_line(step.error)
     said = f"{step.error.get('kind')}: {step.error.get('message')}"
     happened = step.error.get("happened", False)
     return said if happened is False else f"{said} (it {'happened' if happened else 'may have happened'})"
-
-
-def _waits(step: StepRecord, now: datetime) -> str:
-    if step.status != "pending":
-        return ""
-    if step.next_attempt_at and step.next_attempt_at > now:
-        return f"{step.waiting_reason or 'parked'}, again in {between(now, step.next_attempt_at)}"
-    return step.waiting_reason or f"for a worker of queue {step.queue}"

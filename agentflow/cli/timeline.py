@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agentflow.cli.figures import between, duration, moment, money, one_line, whole
 from agentflow.cli.steps import Columns, hanging, step_lines
+from agentflow.cli.tries import waits_of
 from agentflow.store.reads import RunRecord, StepRecord
 
 STYLES = {
@@ -30,6 +31,7 @@ STYLES = {
     "skipped": "dim",
 }
 _LATEST_CHANGES = 12
+_LABEL = 8
 _CEILINGS = (("attempts", "attempts"), ("tool calls", "tool_calls"), ("tokens", "tokens"))
 
 
@@ -58,7 +60,8 @@ class Timeline:
         lines: list[RenderableType] = [title, Text(" · ".join(about), style="dim")]
         if whose := self._whose():
             lines.append(Text(" · ".join(whose), style="dim"))
-        lines.append(labelled("used", self._used(), width, style="dim", full=True))
+        used = packed(self._used(), width - _LABEL)
+        lines.append(labelled("used", used, width, style="dim", full=True))
         lines.append(labelled("input", run.input, width, full=self.full))
         if self.full and run.scratchpad:
             lines.append(labelled("notes", run.scratchpad, width, full=True))
@@ -75,7 +78,7 @@ class Timeline:
             whose.append(f"not before {moment(run.not_before)}")
         return whose + ([f"flags {', '.join(run.flags)}"] if run.flags else [])
 
-    def _used(self) -> str:
+    def _used(self) -> list[str]:
         run, budget = self.run, self.run.budget or {}
         parts = [f"steps {_of(len(self.steps), budget.get('steps'))}"]
         parts += [f"{name} {_of(getattr(run, field), budget.get(field))}" for name, field in _CEILINGS]
@@ -83,7 +86,7 @@ class Timeline:
         if run.started_at:
             spent = ((run.finished_at or self.now) - run.started_at).total_seconds()
             parts.append(f"time {duration(spent)}" + _ceiling(budget.get("time_s"), duration))
-        return " · ".join(parts)
+        return parts
 
     def _steps(self, width: int) -> list[RenderableType]:
         if not self.steps:
@@ -103,15 +106,28 @@ class Timeline:
         run = self.run
         lines: list[RenderableType] = [Text()]
         if run.waiting_reason and not run.is_final:
-            lines.append(labelled("waits", _waits(run), width, style="yellow", full=self.full))
+            lines.append(labelled("waits", self._waits(), width, style="yellow", full=self.full))
         if run.stop_requested:
             lines.append(labelled("stop", run.stop_requested, width, style="yellow", full=self.full))
         if run.error:
-            lines.append(labelled("error", _error(run.error), width, style="red", full=True))
-        if run.status == "done":
+            # A run that is done has an error where it came to its fallback.
+            label, style = ("why", "yellow") if run.status == "done" else ("error", "red")
+            lines.append(labelled(label, why_of(run.error), width, style=style, full=True))
+        if run.status == "done" and not (run.outcome == "handoff" and run.result is None):
             lines.append(labelled("result", run.result, width, full=self.full))
         lines += self._history()
         return lines if len(lines) > 1 else []
+
+    def _waits(self) -> str:
+        run = self.run
+        if run.status == "waiting_human":
+            return f"for a person: {run.waiting_reason}"
+        parked = [step for step in self.steps if step.status == "pending" and step.waiting_reason]
+        if run.status != "waiting_tool" or not parked:
+            return str(run.waiting_reason)
+        first, more = parked[0], len(parked) - 1
+        said = f"for {first.tool_name} (step {first.step_index}): {waits_of(first, self.now)}"
+        return said + (f"; and {more} more step{'s' if more > 1 else ''}" if more else "")
 
     def _history(self) -> list[RenderableType]:
         if not self.transitions:
@@ -131,12 +147,21 @@ class Timeline:
 
 def labelled(label: str, value: Any, width: int, *, style: str = "", full: bool = False) -> RenderableType:
     """Return a line of data with its label in front; cut to the width unless it is wanted in full."""
-    head = f"{label:<7} "
+    head = f"{label:<{_LABEL - 1}} "
     if not full:
         return Text(head, style="dim", no_wrap=True, overflow="ellipsis").append(
             one_line(value)[: width * 2], style or "not dim"
         )
     return hanging(head, Text(whole(value), style=style))
+
+
+def packed(parts: Sequence[str], width: int) -> str:
+    """Return parts in as few lines as they need, none of them broken."""
+    lines: list[str] = []
+    for part in parts:
+        longer = f"{lines[-1]} · {part}" if lines else part
+        lines[-1:] = [longer] if lines and len(longer) <= width else [*lines[-1:], part]
+    return "\n".join(lines)
 
 
 def _of(used: int, ceiling: Any) -> str:
@@ -147,11 +172,8 @@ def _ceiling(value: Any, written: Any) -> str:
     return "" if value is None else f"/{written(value)}"
 
 
-def _waits(run: RunRecord) -> str:
-    return f"for a person: {run.waiting_reason}" if run.status == "waiting_human" else str(run.waiting_reason)
-
-
-def _error(error: Any) -> str:
+def why_of(error: Any) -> str:
+    """Return why a run ended as it did: its kind and its message."""
     if not isinstance(error, Mapping):
         return one_line(error)
     kind, message = error.get("kind") or error.get("reason"), error.get("message")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from agentflow.client.bulkheads import Resumed
 from agentflow.client.client import Client
 from agentflow.client.handle import RunHandle
 
-__all__ = ["Client", "RunHandle"]
+__all__ = ["Client", "Resumed", "RunHandle"]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import cached_property
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ import uuid_utils
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from agentflow.client.bulkheads import Resumed, breakers_of, check_known, close_breakers, this_person
 from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
 from agentflow.client.transactions import InTransaction, in_transaction_of
@@ -30,6 +32,7 @@ from agentflow.domain.hint import Hint, HintPublisher, advance_hint
 from agentflow.services import connected
 from agentflow.settings import Settings, postgres_url
 from agentflow.settings import settings as settings_of_this_process
+from agentflow.store import holds
 from agentflow.store.database import Database, Row, Transaction
 from agentflow.store.reads import Reads, RunRecord, StepRecord
 from agentflow.store.submissions import RunStatement, Submission, Submitted, submit
@@ -38,9 +41,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
+    from agentflow.gate.protocol import Gate
+
 _POLL_FIRST_S = 0.02
 _POLL_LONGEST_S = 0.5
 _LONGEST_LABEL = 500
+_GATE_TIMEOUT_S = 2.0
 
 
 class Client:
@@ -66,6 +72,7 @@ class Client:
         self.database = Database(
             postgres_url(database_url), schema=self._settings.db_schema, application="agentflow client"
         )
+        self._redis_url = redis_url
         self._hints = hints if hints is not None else self._broker_hints(redis_url or "")
         self._reads = Reads(self.database, self._settings.tenant)
 
@@ -150,6 +157,47 @@ class Client:
     def alerts(self, *, since: datetime | None = None, most: int = 50) -> Sequence[Row]:
         """Return what a person has to see, the newest first: cause, topic, message, run_id, count, last_at, ..."""
         return self._reads.alerts(most, since=since)
+
+    def pause_tool(self, name: str, *, reason: str, by: str | None = None) -> None:
+        """Let no more calls of a tool, or of a model, begin: their steps wait until it is resumed.
+
+        Calls that have begun go on. `by` is who says so, this process's user by default. Raises UnknownTool.
+        """
+        check_known(name, breakers_of(self.agents()))
+        why, who = _required("reason", reason), _required("by", by if by is not None else this_person())
+        self.database.atomically(lambda tx: holds.hold(tx, name, why, who))
+
+    def resume_tool(self, name: str) -> Resumed:
+        """Let calls of a tool or a model begin again, and close its breaker; return what there was to do.
+
+        A client without Redis, or one whose Redis does not answer, resumes what is paused and leaves the breaker as it
+        is. Raises UnknownTool for what is neither registered nor paused.
+        """
+        known = breakers_of(self.agents())
+        was_paused = self.database.atomically(lambda tx: holds.release(tx, name))
+        if not was_paused:
+            check_known(name, known)
+        breakers = known.get(name, (name,))
+        stood = close_breakers(self.gate, breakers)
+        if stood is None:
+            return Resumed(was_paused, None)
+        behind = [each for each, theirs in known.items() if set(theirs) & set(breakers)]
+        self.database.atomically(lambda tx: holds.hasten_behind_breaker(tx, behind))
+        return Resumed(was_paused, stood.breaker, stood.reason)
+
+    def held_tools(self) -> Sequence[Row]:
+        """Return what operators have paused: bulkhead (a tool's or a model's name), reason, held_by, held_at."""
+        return self.database.atomically(holds.held)
+
+    @cached_property
+    def gate(self) -> Gate | None:
+        """The gate that the whole fleet shares; None of a client without Redis."""
+        if self._redis_url is None:
+            return None
+        # Whoever only submits does without redis-py's import.
+        from agentflow.gate.fleet import fleet_gate
+
+        return fleet_gate(self._redis_url, self._settings.db_schema, timeout_s=_GATE_TIMEOUT_S)
 
     def wait(
         self, run_id: str, *, timeout_s: float | None = None, seen: Callable[[RunRecord], None] | None = None
@@ -242,6 +290,12 @@ def _label(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_LABEL or not value.isprintable():
         raise SubmissionRefused(f"{name}={value!r}: give a str of 1 to {_LONGEST_LABEL} printable characters")
     return value
+
+
+def _required(name: str, value: Any) -> str:
+    label = _label(name, "" if value is None else value)
+    assert label is not None
+    return label
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -43,18 +43,30 @@ class OpenCredentials:
     def __init__(self) -> None:
         self._read: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
+        self._call = threading.local()
+
+    def begin_call(self) -> None:
+        """Begin a call in this thread: it has used no secret yet."""
+        self._call.used = {}
 
     def get(self, credential: Credential, generation: Callable[[], int]) -> str:
         """Return the secret, reading it at its first use. `generation` is asked before, so that it is never too new."""
         with self._lock:
             if credential.name not in self._read:
                 self._read[credential.name] = (generation(), credential.load())
-            return self._read[credential.name][1]
+            read_at, secret = self._read[credential.name]
+        # Another thread of this process may have read a newer one by the time this call is answered.
+        self._used[credential.name] = read_at
+        return secret
 
-    def generation(self, credential: Credential) -> int:
-        """Return the generation of the secret that this process has; -1 where it has read none."""
-        with self._lock:
-            return self._read.get(credential.name, (-1, ""))[0]
+    def used_generation(self, credential: Credential) -> int | None:
+        """Return the generation of the secret that this thread's call was made with; None where it asked for none."""
+        return self._used.get(credential.name)
+
+    @property
+    def _used(self) -> dict[str, int]:
+        used: dict[str, int] = self._call.__dict__.setdefault("used", {})
+        return used
 
     def forget(self, credential: Credential) -> None:
         """Read the secret again at its next use."""

@@ -10,6 +10,7 @@ AgentflowError
 │   ├── InvalidInput
 │   ├── InputTooLarge
 │   └── IdempotencyConflict
+├── UnknownTool                 what is to be paused or resumed is registered by no worker
 ├── RunNotFound
 ├── RunFailed                   the run that was waited for did not end `done`
 ├── WaitTimeout
@@ -66,6 +67,10 @@ class InputTooLarge(SubmissionRefused):
 
 class IdempotencyConflict(SubmissionRefused):
     """The idempotency key was used before with another input."""
+
+
+class UnknownTool(AgentflowError):
+    """No worker has registered this tool or model."""
 
 
 class RunNotFound(AgentflowError):

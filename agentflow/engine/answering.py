@@ -13,7 +13,7 @@ from agentflow.domain.outcome import AttemptOutcome, Failed, InDoubt, Retrying
 from agentflow.domain.response import GiveUp, LeaveInDoubt, RefreshCredential, Response, Retry, StopRun
 from agentflow.domain.run import Run
 from agentflow.domain.step import MODEL
-from agentflow.engine.credentials import Refresh, refresh_credential
+from agentflow.engine.credentials import Refresh, refresh_credential, refused_generation
 from agentflow.engine.runtime import Runtime
 from agentflow.policy.budget import attempts_left
 from agentflow.policy.response import Facts, decide_response
@@ -44,13 +44,14 @@ def answer(
     """Return what an attempt's outcome comes to: a failure may be retried, be a doubt, or end the run."""
     if not isinstance(outcome, Failed):
         return Answer(outcome)
-    generation = max(0, runtime.credentials.generation(credential)) if credential else 0
+    generation = 0
     if outcome.kind == ErrorKind.AUTH and credential is not None:
+        generation = refused_generation(runtime, credential)
         outcome = replace(outcome, details={**outcome.details, _GENERATION: generation})
     facts = _facts(claim.run, claim.step, claim.attempt, lease_left_s, _counted(earlier, generation), credential)
     response = decide_response(outcome, facts, runtime.draw())
     if isinstance(response, RefreshCredential) and credential is not None:
-        return _refreshed(runtime, outcome, credential)
+        return _refreshed(runtime, outcome, credential, generation)
     return as_answer(outcome, response)
 
 
@@ -75,8 +76,8 @@ def as_answer(failed: Failed, response: Response) -> Answer:
     assert_never(response)
 
 
-def _refreshed(runtime: Runtime, failed: Failed, credential: Credential) -> Answer:
-    match refresh_credential(runtime, credential):
+def _refreshed(runtime: Runtime, failed: Failed, credential: Credential, generation: int) -> Answer:
+    match refresh_credential(runtime, credential, generation):
         case Refresh.DONE:
             return Answer(Retrying(failed, 0.0, "retry_auth"))
         case Refresh.UNDERWAY:

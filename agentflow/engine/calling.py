@@ -42,6 +42,7 @@ def call_tool(
     Only a passing failure of the recording transaction is raised: it is begun again, and the tool with it.
     """
     claim = claimed.claim
+    runtime.credentials.begin_call()
     try:
         arguments = tool.signature.parse(claim.step.input)
     except ValueError as error:

@@ -34,9 +34,14 @@ def generation_of(runtime: Runtime, credential: Credential) -> int:
     return runtime.database.glance(lambda tx: credentials.generation(tx, credential.name))
 
 
-def refresh_credential(runtime: Runtime, credential: Credential) -> Refresh:
-    """Have a new secret fetched where this process's own was refused, unless others did so, or are at it."""
-    seen = max(0, runtime.credentials.generation(credential))
+def refused_generation(runtime: Runtime, credential: Credential) -> int:
+    """Return the generation that this thread's call was refused with; the fleet's own where it read none by `ctx`."""
+    used = runtime.credentials.used_generation(credential)
+    return generation_of(runtime, credential) if used is None else used
+
+
+def refresh_credential(runtime: Runtime, credential: Credential, seen: int) -> Refresh:
+    """Have a new secret fetched where that of generation `seen` was refused, unless others did so, or are at it."""
     runtime.credentials.forget(credential)
     if generation_of(runtime, credential) > seen:
         return Refresh.DONE

@@ -13,13 +13,12 @@ from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.errors import DatabaseUnavailable
 from agentflow.domain.failure import ErrorKind
-from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
 from agentflow.domain.step import MODEL, StepStatus
 from agentflow.domain.waiting import GATED, TOOL_PAUSED
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
-from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Heard, Verdict, Visitor, Waiter
+from agentflow.gate.protocol import Admitted, Bulkhead, Denial, Denied, Heard, Verdict, Visitor, Waiter
 from agentflow.store import runs, steps
 from agentflow.store.database import Row, Transaction
 
@@ -96,17 +95,19 @@ class Visit:
 
 def wake(runtime: Runtime, waiters: Sequence[Waiter]) -> None:
     """Make denied steps due, and hint them. Where the database does not answer, that is left to the sweeper."""
-
-    def body(tx: Transaction) -> list[Hint]:
-        woken: list[Hint] = []
-        for each in waiters:
-            woken += steps.wake(tx, "wake_waiter", run_id=each.run_id, step_index=each.step_index, gated=list(GATED))
-        return woken
-
     if not waiters:
         return
     try:
-        runtime.hints.publish(runtime.database.atomically(body))
+        woken = runtime.database.glance(
+            lambda tx: steps.wake(
+                tx,
+                "wake_denied",
+                run_ids=[each.run_id for each in waiters],
+                step_indexes=[each.step_index for each in waiters],
+                gated=list(GATED),
+            )
+        )
+        runtime.hints.publish(woken)
     except (DatabaseUnavailable, DBAPIError) as error:
         log.warning("waiters_not_woken", waiters=len(waiters), error=type(error).__name__)
 
@@ -159,6 +160,16 @@ def _is_cached(runtime: Runtime, run_id: str, tool: Tool[..., object], look: Row
 
 
 def _park(runtime: Runtime, run_id: str, step_index: int, reason: str, after_s: float) -> Refused:
+    if reason == Denial.POOL_FULL:
+        # Another process of this very worker will be free in a moment: the run is as little waiting as in its queue.
+        runtime.database.glance(lambda tx: steps.park_aside(tx, run_id, step_index, reason, after_s))
+    else:
+        _park_run(runtime, run_id, step_index, reason, after_s)
+    log.info("denied", run_id=run_id, step_index=step_index, reason=str(reason), after_s=round(after_s, 3))
+    return Refused(ClaimAnswer.DENIED, str(reason))
+
+
+def _park_run(runtime: Runtime, run_id: str, step_index: int, reason: str, after_s: float) -> None:
     def body(tx: Transaction) -> None:
         locked = runs.lock(tx, run_id)
         step = steps.lock(tx, run_id, step_index) if locked else None
@@ -168,5 +179,3 @@ def _park(runtime: Runtime, run_id: str, step_index: int, reason: str, after_s: 
         settle_standing(tx, locked[0], reason, step_index)
 
     runtime.database.atomically(body)
-    log.info("denied", run_id=run_id, step_index=step_index, reason=str(reason), after_s=round(after_s, 3))
-    return Refused(ClaimAnswer.DENIED, str(reason))

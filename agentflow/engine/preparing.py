@@ -51,7 +51,7 @@ def prepare_call(
     build = partial(_prepare, runtime, agent, run, [*earlier, history], overflows, call_s)
     prepared = build(agent.model)
     refusal = _room(run, prepared)
-    if refusal is not None and refusal.ceiling == "cost_usd" and isinstance(agent.fallback, Model):
+    if refusal == NoRoom("cost_usd") and isinstance(agent.fallback, Model):
         cheaper = build(agent.fallback.model)
         return _room(run, cheaper) or cheaper
     return refusal or prepared

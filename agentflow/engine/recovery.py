@@ -16,6 +16,7 @@ from agentflow.engine.answering import answer_overrun
 from agentflow.engine.recording import error_of
 from agentflow.engine.runtime import RECORD_MARGIN_S
 from agentflow.engine.standing import settle_standing
+from agentflow.policy.happening import happened
 from agentflow.policy.recovery import Evidence, NotYet, Poison, PutInDoubt, RunAgain, decide_lost
 from agentflow.store import keys, logs, runs, steps
 from agentflow.store.database import Transaction
@@ -48,8 +49,9 @@ def take_back(
         return [*hints, *_answer_overrun(tx, run, step, now, draw)]
     match decided:
         case RunAgain(deaths):
-            steps.take_back(tx, step, quarantine=True, deaths=deaths)
-            logs.end_attempt(tx, step, "lost", error={"kind": "lost", "message": _why(evidence)})
+            error = {"kind": "lost", "message": _why(evidence), "happened": happened(step.effect, said=None)}
+            steps.take_back(tx, step, error, quarantine=True, deaths=deaths)
+            logs.end_attempt(tx, step, "lost", error=error)
             settle_standing(tx, run, "attempt_lost", step_index)
             return [*hints, Hint(step.task_name, QUARANTINE_QUEUE, run_id, step_index)]
         case PutInDoubt():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from agentflow.declare.declaration import describe_tool
+from agentflow.declare.agent import Agent
+from agentflow.declare.declaration import Declaration, describe_tool
 from agentflow.declare.registry import Registry
 from agentflow.store import workers
 from agentflow.store.database import Database, Transaction
@@ -48,5 +50,18 @@ class Registration:
                     "budget": agent.budget.as_json(),
                     "fallback": agent.fallback.word,
                     "tools": [{"name": tool.name, **describe_tool(tool)} for tool in agent.tools.values()],
+                    "model": _describe_model(agent),
                 },
             )
+
+
+def _describe_model(agent: Declaration) -> dict[str, Any] | None:
+    if not isinstance(agent, Agent):
+        return None
+    return {
+        "name": agent.bulkhead,
+        "timeout_s": agent.model_timeout_s,
+        "queue": agent.model_queue,
+        "limits": asdict(agent.limits),
+        "depends_on": agent.depends_on,
+    }

@@ -31,6 +31,7 @@ log = structlog.get_logger("agentflow.model")
 
 def call_model(runtime: Runtime, claim: Claim, agent: Agent, call: PreparedCall) -> AttemptOutcome:
     """Ask the model for its next answer; whatever it raises is an outcome too."""
+    runtime.credentials.begin_call()
     try:
         response = _client(runtime, agent, call).complete(call.request)
     except Exception as error:
@@ -120,8 +121,14 @@ def _client(runtime: Runtime, agent: Agent, call: PreparedCall) -> ModelClient:
     if not isinstance(model, str):
         client: ModelClient = model
         return client
-    key = None if agent.credential is None else read_secret(runtime, agent.credential)
-    return runtime.models(model, key)
+    if agent.credential is None or not _is_of_one_provider(model, agent.model):
+        return runtime.models(model, None)
+    return runtime.models(model, read_secret(runtime, agent.credential))
+
+
+def _is_of_one_provider(model: str, declared: object) -> bool:
+    # A fallback's model may be another provider's, which must not be shown this one's key.
+    return not isinstance(declared, str) or model.partition(":")[0] == declared.partition(":")[0]
 
 
 def _call_log(request: ModelRequest, response: ModelResponse, answer: Message) -> ModelCallLog:

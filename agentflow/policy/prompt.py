@@ -12,6 +12,7 @@ from agentflow.domain.step import MODEL, Step, StepStatus
 
 SHOWN_BYTES = 16 * 1024
 NOT_EXECUTED = "not executed"
+_LEFT_OPEN = frozenset({StepStatus.SKIPPED, StepStatus.PENDING, StepStatus.RUNNING})
 
 
 def messages_of(history: Sequence[Step]) -> list[Message]:
@@ -47,11 +48,15 @@ def _answer(thought: Step, call: ToolCall, index: int, acted: Step | None) -> Me
     complaint = thought.output.get("errors", {}).get(str(index))
     if complaint is not None:
         return message.tool(call, json.dumps({"error": complaint}, ensure_ascii=False))
-    if acted is None or acted.status in {StepStatus.SKIPPED, StepStatus.PENDING, StepStatus.RUNNING}:
+    if acted is None:
         return message.tool(call, NOT_EXECUTED)
     if acted.status is StepStatus.OK:
         return message.tool(call, shown(acted.output))
-    return message.tool(call, _failure(acted.error or {}))
+    error = acted.error or {}
+    # A step that waited for another attempt when its run ended is skipped, and may have happened all the same.
+    if acted.status in _LEFT_OPEN and error.get("happened", False) is False:
+        return message.tool(call, NOT_EXECUTED)
+    return message.tool(call, _failure(error))
 
 
 def _failure(error: Mapping[str, Any]) -> str:

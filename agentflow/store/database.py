@@ -108,7 +108,7 @@ class Database:
         return self._patiently(self.transaction, body, patience_s)
 
     def glance(self, body: Callable[[Transaction], T]) -> T:
-        """Run `body`, one statement that reads, without a transaction around it and its two round trips."""
+        """Run `body`, one statement that stands for itself, without a transaction around it and its two round trips."""
         return self._patiently(self._autocommit, body, PATIENCE_S)
 
     @contextmanager

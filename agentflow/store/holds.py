@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from agentflow.domain.waiting import GATED, TOOL_PAUSED
 from agentflow.store.database import Row, Transaction
+
+_BREAKER_OPEN = "breaker_open"
 
 
 def hold(tx: Transaction, bulkhead: str, reason: str, held_by: str) -> None:
@@ -16,10 +19,20 @@ def release(tx: Transaction, bulkhead: str) -> bool:
     """Let calls through again, the waiting ones first; False where nothing was held."""
     if not tx.run("release_bulkhead", bulkhead=bulkhead):
         return False
-    tx.run("hasten_paused", bulkhead=bulkhead)
+    tx.run("hasten_denied", bulkheads=[bulkhead], reason=TOOL_PAUSED)
     return True
+
+
+def hasten_behind_breaker(tx: Transaction, bulkheads: Sequence[str]) -> int:
+    """Make due what waits for an open breaker, whose time may be an hour away; return how many steps that were."""
+    return tx.run("hasten_denied", bulkheads=list(bulkheads), reason=_BREAKER_OPEN)
 
 
 def held(tx: Transaction) -> Sequence[Row]:
     """Return what is held: bulkhead, reason, held_by, held_at."""
     return tx.rows("held_bulkheads")
+
+
+def waiting(tx: Transaction) -> Mapping[str, int]:
+    """Return how many steps wait before each bulkhead that has any."""
+    return {row["bulkhead"]: row["steps"] for row in tx.rows("waiting_at_gate", gated=list(GATED))}

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from agentflow.store.database import Database, Row, Transaction
 from agentflow.store.tables import (
@@ -226,8 +227,8 @@ class Reads:
 
     def agents(self) -> list[Row]:
         """Return the newest registration of each agent that workers serve."""
-        query = select(agents).distinct(agents.c.name).order_by(agents.c.name, agents.c.registered_at.desc())
-        return self._rows(query)
+        query = select(agents).ext(distinct_on(agents.c.name))
+        return self._rows(query.order_by(agents.c.name, agents.c.registered_at.desc()))
 
     def _mine(self, table: Any) -> ColumnElement[bool]:
         mine: ColumnElement[bool] = table.c.tenant == self._tenant

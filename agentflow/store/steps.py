@@ -103,6 +103,11 @@ def park(tx: Transaction, step: LockedStep, reason: str, after_s: float) -> None
     tx.run("park_step", run_id=step.run_id, step_index=step.step_index, reason=reason, after_s=after_s)
 
 
+def park_aside(tx: Transaction, run_id: str, step_index: int, reason: str, after_s: float) -> None:
+    """Leave a step that is still pending until a time, without its run's lock and without a word in its run."""
+    tx.run("park_step", run_id=run_id, step_index=step_index, reason=reason, after_s=after_s)
+
+
 def settle_unclaimed(
     tx: Transaction, step: LockedStep, status: StepStatus, *, output: Any = None, error: Mapping[str, Any] | None = None
 ) -> None:
@@ -180,7 +185,7 @@ def wake(tx: Transaction, statement: str, **which: Any) -> Sequence[Hint]:
     return [Hint(row["task_name"], row["queue"], str(row["run_id"]), row["step_index"]) for row in rows]
 
 
-def take_back(tx: Transaction, step: LockedStep, *, quarantine: bool, deaths: int) -> None:
+def take_back(tx: Transaction, step: LockedStep, error: Mapping[str, Any], *, quarantine: bool, deaths: int) -> None:
     """Make a locked step pending again whose attempt was lost."""
     _check(step, StepStatus.PENDING)
     tx.run(
@@ -188,6 +193,7 @@ def take_back(tx: Transaction, step: LockedStep, *, quarantine: bool, deaths: in
         run_id=step.run_id,
         step_index=step.step_index,
         attempt=step.attempt,
+        error=_dumps(error),
         quarantine=quarantine,
         deaths=deaths,
     )

@@ -312,6 +312,7 @@ agents = Table(
     Column("input_schema", JSONB, nullable=False),
     Column("budget", JSONB, nullable=False),
     Column("tools", JSONB, nullable=False),
+    Column("model", JSONB),
     _text("fallback", required=True, default="fail"),
     _time("registered_at", required=True),
     PrimaryKeyConstraint("name", "version"),

@@ -32,8 +32,8 @@ def register(
 
 
 def register_agent(tx: Transaction, agent: Mapping[str, Any]) -> None:
-    """Write what a worker serves: name, version, kind, queue, queues, input_schema, budget, fallback, tools."""
-    stored = {name: payload.dumps(agent[name]) for name in ("input_schema", "budget", "tools")}
+    """Write what a worker serves: name, version, kind, queue, queues, input_schema, budget, fallback, tools, model."""
+    stored = {name: payload.dumps(agent[name]) for name in ("input_schema", "budget", "tools", "model")}
     tx.run("register_agent", **{**agent, "queues": sorted(agent["queues"]), **stored})
 
 

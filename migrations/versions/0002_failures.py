@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0002"
 down_revision = "0001"
@@ -14,6 +15,7 @@ _NOW = sa.text("clock_timestamp()")
 def upgrade() -> None:
     """Add columns with defaults, so that workers of the version before go on beside this one."""
     op.add_column("agents", sa.Column("fallback", sa.Text, nullable=False, server_default="fail"))
+    op.add_column("agents", sa.Column("model", JSONB))
     op.add_column("agent_runs", sa.Column("fallback", sa.Text, nullable=False, server_default="fail"))
     for table in ("agent_runs", "agent_steps"):
         op.add_column(table, sa.Column("reserved_tokens", sa.BigInteger, nullable=False, server_default="0"))

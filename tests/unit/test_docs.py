@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -16,9 +17,15 @@ import typer.main
 from typer.core import TyperGroup
 
 from agentflow.cli.program import app
+from agentflow.declare.budget import Budget
+from agentflow.declare.limits import Limits
 from agentflow.declare.registry import load
+from agentflow.domain.claim import ClaimAnswer
+from agentflow.domain.failure import ErrorKind
 from agentflow.domain.run import RUN_TRANSITIONS
 from agentflow.domain.step import STEP_TRANSITIONS, Effect
+from agentflow.domain.waiting import GATED
+from agentflow.policy.backoff import backoff_s, parking_s
 from agentflow.settings import Settings
 from agentflow.store.tables import metadata
 from agentflow.testing import Harness
@@ -206,6 +213,59 @@ def test_every_class_of_effect_is_described() -> None:
     named = [words(row[0]) for row in rows("docs/declaring.md", "| class |")]
 
     assert named == [{str(effect)} for effect in Effect]
+
+
+def test_every_answer_of_a_claim_is_described() -> None:
+    assert named_in("docs/states.md", "| answer |") == {str(answer) for answer in ClaimAnswer}
+
+
+def test_every_kind_of_failure_is_described() -> None:
+    assert named_in("docs/states.md", "| kind | what happened | what") == {str(kind) for kind in ErrorKind}
+
+
+def test_every_reason_to_wait_is_described() -> None:
+    parked = {str(answer) for answer in (ClaimAnswer.KEY_IN_FLIGHT, ClaimAnswer.UNSERVED, ClaimAnswer.BUDGET_RESERVED)}
+    retried = constants_given_to("Retry", "Retrying")
+
+    assert retried
+    assert named_in("docs/states.md", "| reason |") == {*GATED, *parked, *retried, "in_doubt", "conversation_turn"}
+
+
+def test_every_reason_why_a_run_ends_is_described() -> None:
+    ceilings = {each.name for each in fields(Budget)} - {"time_s", "repairs"} | {"unpriced_model"}
+    given = constants_given_to("Fail", "StopRun", "_failed")
+
+    assert {"quota", "tool_failed"} <= given
+    assert given | {f"budget_{name}" for name in ceilings} <= named_in("docs/states.md", "| kind | what happened |")
+
+
+def test_the_pauses_between_attempts_are_those_of_the_code() -> None:
+    quick, parked = [[int(n) for n in re.findall(r"\d+", row[1])] for row in rows("docs/states.md", "| n | seconds |")]
+
+    assert quick == [0, *(backoff_s(tries, 1.0) for tries in (1, 2, 3))]
+    assert parked == [parking_s(beyond, draw) for beyond in (1, 2, 3, 99) for draw in (0.0, 1.0)]
+
+
+def test_every_ceiling_and_every_limit_is_described() -> None:
+    assert named_in("docs/declaring.md", "| ceiling |") == {each.name for each in fields(Budget)}
+    assert named_in("docs/declaring.md", "| | default | |") == {each.name for each in fields(Limits)}
+
+
+def named_in(name: str, head: str) -> set[str]:
+    return {word for row in rows(name, head) for word in words(row[0])}
+
+
+def constants_given_to(*functions: str) -> set[str]:
+    """The machine-readable words that the engine's own code gives to calls of these names."""
+    calls = [
+        node
+        for folder in ("policy", "engine")
+        for path in (ROOT / "agentflow" / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions
+    ]
+    values = [given.value for call in calls for given in call.args if isinstance(given, ast.Constant)]
+    return {value for value in values if isinstance(value, str) and re.fullmatch(r"[a-z_]+", value)}
 
 
 def test_decisions_are_numbered_and_say_why_and_what_follows() -> None:

@@ -43,6 +43,13 @@ def test_a_call_left_open_was_not_executed(status: StepStatus) -> None:
     assert one_call(acted(status=status))[-1]["content"] == "not executed"
 
 
+@pytest.mark.parametrize(("happened", "says"), [(None, '"may_have_happened": true'), (False, "not executed")])
+def test_a_call_that_was_not_tried_again_says_whether_it_may_have_happened(happened: bool | None, says: str) -> None:
+    error = {"kind": "transient", "message": "HTTP 500", "happened": happened}
+
+    assert says in one_call(acted(status=StepStatus.SKIPPED, error=error))[-1]["content"]
+
+
 def test_a_call_that_never_became_a_step_was_not_executed() -> None:
     assert one_call()[-1]["content"] == "not executed"
 

@@ -31,12 +31,13 @@ where status = 'pending' and bulkhead = %(bulkhead)s and waiting_reason = any(%(
 order by next_attempt_at
 limit %(most)s
 
--- wake_waiter: make a step due that the gate had denied
-update {schema}.agent_steps
+-- wake_denied: make steps due that the gate had denied
+update {schema}.agent_steps s
 set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
-where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
-    and waiting_reason = any(%(gated)s::text[])
-returning run_id, step_index, task_name, queue
+from unnest(%(run_ids)s::uuid[], %(step_indexes)s::integer[]) as w (run_id, step_index)
+where s.run_id = w.run_id and s.step_index = w.step_index and s.status = 'pending'
+    and s.waiting_reason = any(%(gated)s::text[])
+returning s.run_id, s.step_index, s.task_name, s.queue
 
 -- next_moment: read in how many seconds the next run ends by its deadline, or the next parked step is due
 select extract(epoch from least(
@@ -125,7 +126,7 @@ where status = 'running' and worker_id = %(worker_id)s
 
 -- take_back_step: end a lost attempt and make its step pending again
 update {schema}.agent_steps
-set status = 'pending', lease_until = null, claim_token = null, next_attempt_at = null,
+set status = 'pending', lease_until = null, claim_token = null, next_attempt_at = null, error = %(error)s::json,
     quarantined = quarantined or %(quarantine)s, deaths = deaths + %(deaths)s,
     hinted_at = clock_timestamp(), hints = 0, waiting_reason = null
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'

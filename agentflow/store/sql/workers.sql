@@ -4,13 +4,13 @@ values (%(worker_id)s, %(hostname)s, %(pid)s, %(pool)s, %(queues)s::text[], %(ag
 on conflict (worker_id) do update set heartbeat_at = clock_timestamp(), stopped_at = null
 
 -- register_agent: write what a worker serves, for clients that do not have the code
-insert into {schema}.agents (name, version, kind, queue, queues, input_schema, budget, fallback, tools)
+insert into {schema}.agents (name, version, kind, queue, queues, input_schema, budget, fallback, tools, model)
 values (
     %(name)s, %(version)s, %(kind)s, %(queue)s, %(queues)s::text[], %(input_schema)s::jsonb, %(budget)s::jsonb,
-    %(fallback)s, %(tools)s::jsonb
+    %(fallback)s, %(tools)s::jsonb, %(model)s::jsonb
 )
 on conflict (name, version) do update
-set queue = excluded.queue, queues = excluded.queues, registered_at = clock_timestamp()
+set queue = excluded.queue, queues = excluded.queues, model = excluded.model, registered_at = clock_timestamp()
 
 -- beat: say that a worker is alive; a gap breaks its record as a judge of others
 update {schema}.workers
