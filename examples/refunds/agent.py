@@ -9,7 +9,7 @@ from typing import Annotated
 import httpx2
 from pydantic import BaseModel, Field, PositiveInt
 
-from agentflow import Agent, Budget, Context, ToolError, resource, tool
+from agentflow import Agent, Budget, Context, Limits, Rate, resource, tool
 
 INSTRUCTIONS = """\
 You answer customers of a small shop who write about refunds.
@@ -59,24 +59,27 @@ class Refund(BaseModel):
 
 @resource
 def shop() -> Iterator[httpx2.Client]:
-    """Open one connection to the shop per worker process."""
+    """Open one connection to the shop per worker process and tool."""
     with httpx2.Client(base_url=os.environ["SHOP_URL"], timeout=8.0) as client:
         yield client
 
 
-@tool(effect="read")
+@tool(effect="read", timeout_s=4, depends_on="catalogue")
 def lookup_order(ctx: Context, order_id: OrderId) -> Order:
     """Look up what was bought, for how much, and when it was delivered."""
-    return Order.model_validate(answer_of(ctx.use(shop).get(f"/orders/{order_id}")))
+    reply = ctx.use(shop).get(f"/orders/{order_id}")
+    return Order.model_validate(reply.raise_for_status().json())
 
 
-@tool(effect="read")
+@tool(effect="read", timeout_s=4, depends_on="catalogue")
 def check_refund_policy(ctx: Context, order_id: OrderId) -> Policy:
     """Ask how much of an order can be refunded."""
-    return Policy.model_validate(answer_of(ctx.use(shop).get(f"/orders/{order_id}/policy")))
+    reply = ctx.use(shop).get(f"/orders/{order_id}/policy")
+    return Policy.model_validate(reply.raise_for_status().json())
 
 
-@tool(effect="keyed", key="refund:{order_id}")
+# Money leaves here: a model that has lost its way, or a flood of tickets, empties no account in a minute.
+@tool(effect="keyed", key="refund:{order_id}", timeout_s=10, limits=Limits(slots=8, rates=(Rate(60, per_s=60),)))
 def issue_refund(ctx: Context, order_id: OrderId, amount_cents: PositiveInt) -> Refund:
     """Refund an order: the money leaves at once."""
     reply = ctx.use(shop).post(
@@ -84,7 +87,7 @@ def issue_refund(ctx: Context, order_id: OrderId, amount_cents: PositiveInt) -> 
         json={"order_id": order_id, "amount_cents": amount_cents},
         headers={"Idempotency-Key": ctx.idempotency_key},
     )
-    return Refund.model_validate(answer_of(reply))
+    return Refund.model_validate(reply.raise_for_status().json())
 
 
 @tool(effect="transactional")
@@ -93,13 +96,6 @@ def send_customer_email(ctx: Context, subject: str, body: str) -> str:
     # The ticket says whom to write to: a model that was talked into another address has nowhere to put it.
     ctx.outbox.email(to=ctx.run.input["sender"], subject=subject, body=body)
     return "queued"
-
-
-def answer_of(reply: httpx2.Response) -> object:
-    """Return what the shop answered; what it refused goes to the model in the shop's own words."""
-    if reply.is_client_error:
-        raise ToolError(reply.text, happened=False)
-    return reply.raise_for_status().json()
 
 
 def default_model() -> str:

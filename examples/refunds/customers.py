@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from examples.refunds.agent import Ticket
 
-SLOW_ORDER = "4417"
+# Whose refund the shop answers late, turns away at first, and whose lookup it turns away.
+SLOW_ORDER, BUSY_ORDER, DOWN_ORDER = "4417", "4431", "4440"
+# How many of their first requests the model's provider turns away.
+OVERLOADS = {"bruno@example.com": 1, "dana@example.com": 2}
 
 
 @dataclass(frozen=True, slots=True)

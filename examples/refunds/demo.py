@@ -1,4 +1,4 @@
-"""Owns the demo, `python -m examples.refunds.demo`: tickets come in, a worker is killed, and the proof is counted."""
+"""Owns the demo, `python -m examples.refunds.demo`: tickets come in, much fails, and the proof is counted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agentflow import AgentflowError, Client
+from agentflow.gate.fleet import fleet_gate
 from agentflow.local.locks import try_lock
 from agentflow.settings import Settings, settings
 from examples.refunds import servers
@@ -20,6 +21,7 @@ from examples.refunds.leash import Leash
 from examples.refunds.plot import Plot
 from examples.refunds.proof import Evidence
 from examples.refunds.report import show_proof, show_timelines, show_way_on
+from examples.refunds.reservations import still_held
 from examples.refunds.servers import DemoFailed, Servers
 from examples.refunds.story import Story, shortened
 
@@ -40,7 +42,7 @@ def main() -> int:
 
 def play(story: Story, folder: Path) -> int:
     """Tell the whole story in a folder of its own."""
-    story.title("agentflow: a refund agent, its shop, and a worker that is killed")
+    story.title("agentflow: a refund agent, calls that are turned away, a worker that is killed")
     with ExitStack() as open_:
         leash = open_.enter_context(Leash())
         story.say("PostgreSQL and Valkey start, embedded, for this demo alone. The shop opens.")
@@ -51,7 +53,7 @@ def play(story: Story, folder: Path) -> int:
         desk = HelpDesk(client)
         submit_tickets(story, desk)
         Plot(story, world, fleet, desk).unfold()
-        evidence = Evidence(desk.cases(), client.outbox(), world.shop_log())
+        evidence = evidence_of(world, desk, client)
         show_timelines(story, evidence)
         if faults := show_proof(story, evidence):
             story.complain(*faults)
@@ -75,6 +77,12 @@ def submit_tickets(story: Story, desk: HelpDesk) -> None:
     story.say(f"The help desk submits the e-mails of {len(CUSTOMERS)} customers:")
     for customer, is_new in desk.submit():
         story.add(customer.name, shortened(customer.email) if is_new else "(the same again)", customer.trouble)
+
+
+def evidence_of(world: Servers, desk: HelpDesk, client: Client) -> Evidence:
+    """Return what the database and the outside world say, once all is given back."""
+    held = still_held(client, fleet_gate(world.redis_url, servers.SCHEMA))
+    return Evidence(desk.cases(), client.outbox(), world.shop_log(), world.overloads(), held)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class HelpDesk:
         self._client = client
         self._customers: dict[str, Customer] = {}
         self._ended: set[str] = set()
+        self._waiting: dict[str, str | None] = {}
 
     def submit(self) -> Iterator[tuple[Customer, bool]]:
         """Submit everybody's ticket; yield the customer of each and whether it became a new run."""
@@ -48,10 +49,17 @@ class HelpDesk:
 
     def newly_ended(self) -> list[tuple[Customer, RunRecord]]:
         """Return the runs that ended since this was asked last."""
-        ended = [run for run in self._client.list(agent="refunds") if run.is_final and run.run_id not in self._ended]
+        runs = self._client.list(agent="refunds")
+        self._waiting = {run.run_id: run.waiting_reason for run in runs if run.status == "waiting_tool"}
+        ended = [run for run in runs if run.is_final and run.run_id not in self._ended]
         self._ended |= {run.run_id for run in ended}
         ended.sort(key=lambda run: run.finished_at or run.created_at)
         return [(self._customers[run.run_id], run) for run in ended]
+
+    def is_waiting(self, order_id: str, reason: str) -> bool:
+        """True if the run for an order was parked for that reason when `newly_ended` was asked last."""
+        found = [why for run_id, why in self._waiting.items() if self._customers[run_id].order_id == order_id]
+        return reason in found
 
     @property
     def all_ended(self) -> bool:

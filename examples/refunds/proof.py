@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from agentflow.store.database import Row
 from agentflow.store.reads import StepRecord
 from examples.refunds.desk import Case
+from examples.refunds.failures import Failure, failures_of
+from examples.refunds.patience import early_attempts, early_calls, unlogged_failures
+from examples.refunds.provider import Overload
 from examples.refunds.shop.ledger import Entry
 
 # The shop, or the key, said no and the model was told: nothing was promised.
@@ -25,6 +28,7 @@ class Line:
     runs: int
     asked: int
     calls: int
+    refused: int
     paid: int
     paid_cents: int
     emails: int
@@ -32,11 +36,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The database's word and the world's."""
+    """The database's word and the world's. `overloads` is None where a real model thinks; `held` is left of none."""
 
     cases: Sequence[Case]
     outbox: Sequence[Row]
     shop_log: Sequence[Entry]
+    overloads: Sequence[Overload] | None = None
+    held: Sequence[str] = ()
 
     def lines(self) -> list[Line]:
         """Return what was asked for and what was done, by order."""
@@ -46,8 +52,22 @@ class Evidence:
         return [self._line(cases) for cases in groups.values()]
 
     def faults(self) -> list[str]:
-        """Name everything that is there twice, or missing, or nobody's."""
-        return [*self._unfinished(), *self._broken(), *self._refund_faults(), *self._email_faults()]
+        """Name everything that is there twice, or missing, or nobody's, or came too early, or is still held."""
+        done = [*self._unfinished(), *self._broken(), *self._refund_faults(), *self._email_faults()]
+        failures = self.failures()
+        patience = [*early_attempts(failures), *early_calls(self.shop_log)]
+        return [*done, *patience, *unlogged_failures(failures, self.shop_log, self.overloads), *self.held]
+
+    def untried(self) -> list[str]:
+        """Name the faults that did not strike: without them nothing was shown."""
+        statuses = {entry.status for entry in self.shop_log if entry.event == "refused"}
+        missing = [] if self.struck() else ["no worker died in the middle of a refund"]
+        missing += [f"the shop turned nobody away with {status}" for status in (429, 503) if status not in statuses]
+        return missing + (["the model's provider turned nobody away"] if self.overloads == [] else [])
+
+    def failures(self) -> list[Failure]:
+        """Return every attempt that failed, and what was done about it."""
+        return failures_of(self.cases)
 
     def struck(self) -> list[Case]:
         """Return the runs whose worker died before the answer to their refund was recorded."""
@@ -63,6 +83,7 @@ class Evidence:
             runs=len(run_ids),
             asked=sum(len(case.steps_of("issue_refund")) for case in cases),
             calls=sum(entry.event == "asked" for entry in log),
+            refused=sum(entry.event == "refused" and bool(entry.key) for entry in log),
             paid=sum(entry.event == "paid" for entry in log),
             paid_cents=sum(entry.amount_cents for entry in log if entry.event == "paid"),
             emails=sum(str(row["run_id"]) in run_ids for row in self.outbox),

@@ -1,4 +1,4 @@
-"""Owns what the demo shows at its end: timelines, the shop's log, the proof."""
+"""Owns what the demo shows at its end: timelines, failures, the shop's log, the proof."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentflow.cli.timeline import Timeline
-from examples.refunds.customers import SLOW_ORDER
+from examples.refunds.customers import BUSY_ORDER, SLOW_ORDER
 from examples.refunds.proof import Evidence
 from examples.refunds.story import Story
-from examples.refunds.tables import notes, proof_table, shop_log_table
+from examples.refunds.tables import failure_table, notes, proof_table, shop_log_table
 from examples.refunds.timelines import Timelines
 
 
@@ -27,20 +27,22 @@ def show_timelines(story: Story, evidence: Evidence) -> None:
 
 def show_proof(story: Story, evidence: Evidence) -> list[str]:
     """Show what was asked for beside what the world says was done, and return where they do not agree."""
+    story.title("What failed, and what was done about it")
+    story.show(failure_table(evidence.failures()))
     lines, struck = evidence.lines(), [case.order_id for case in evidence.struck()]
-    for order_id in struck:
+    for order_id in [BUSY_ORDER, *struck]:
         story.title(f"The shop's own log of order {order_id}")
-        story.show(shop_log_table([entry for entry in evidence.shop_log if entry.order_id == order_id]))
+        story.show(shop_log_table([entry for entry in evidence.shop_log if entry.order_id == order_id and entry.key]))
     story.title("What was asked for, and what was done: the database beside the shop's log")
     story.show(proof_table(lines, struck))
     for note in notes(lines):
         story.show(note)
-    return evidence.faults() or ([] if struck else ["no worker died in the middle of a refund: nothing was tried"])
+    return evidence.faults() or evidence.untried()
 
 
 def show_way_on(story: Story, folder: Path) -> None:
     """Say what it came to, and where to look on."""
-    story.title("Nothing twice, nothing forgotten.", "bold green")
+    story.title("Nothing twice, nothing forgotten, nobody called before their time.", "bold green")
     command = Path(sys.executable).with_name("agentflow")
     name = os.path.relpath(command) if command.exists() else "agentflow"
     story.show("It is all still there, to look at:\n")

@@ -14,9 +14,10 @@ from sqlalchemy import create_engine, text
 from agentflow.local import Services, attach
 from agentflow.settings import postgres_url
 from agentflow.store import schema
-from examples.refunds.customers import SLOW_ORDER
+from examples.refunds.customers import BUSY_ORDER, DOWN_ORDER, OVERLOADS, SLOW_ORDER
 from examples.refunds.environment import bare_environment, real_model, worker_environment
 from examples.refunds.leash import Leash, Process
+from examples.refunds.provider import Overload, read_overloads
 from examples.refunds.shop.ledger import Entry, read_log
 
 SCHEMA = "agentflow"
@@ -26,8 +27,13 @@ SCRIPT = Path(__file__).with_name("script.json")
 _LATENCY_MS = 150
 # Long enough to be struck in, and shorter than the agent waits for an answer.
 _SLOW_S = 6
-_SHOP = ("-m", "examples.refunds.shop", "--slow-order", SLOW_ORDER, "--slow-s", str(_SLOW_S), "--log")
-_MODEL = ("-m", "agentflow.llm.server", "--script", str(SCRIPT), "--latency-ms", str(_LATENCY_MS))
+_BUSY_S = 2
+_SLOW = ("--slow-order", SLOW_ORDER, "--slow-s", str(_SLOW_S))
+_BUSY = ("--busy-order", BUSY_ORDER, "--busy-s", str(_BUSY_S), "--down-order", DOWN_ORDER)
+_SHOP = ("-m", "examples.refunds.shop", *_SLOW, *_BUSY, "--log")
+_OVERLOADED = [word for user, times in OVERLOADS.items() for word in ("--overloaded", f"{user}={times}")]
+_SCRIPTED = ("--script", str(SCRIPT), "--latency-ms", str(_LATENCY_MS))
+_MODEL = ("-m", "examples.refunds.provider", *_SCRIPTED, *_OVERLOADED, "--log")
 
 
 class DemoFailed(Exception):
@@ -50,8 +56,12 @@ class Servers:
         return worker_environment(self.database_url, self.redis_url, self.shop_url, self.model_url)
 
     def shop_log(self) -> list[Entry]:
-        """Return the shop's own word on what it was asked for and what it paid."""
+        """Return the shop's own word on what it was asked for, what it paid and what it turned away."""
         return read_log(self.folder / "shop.jsonl")
+
+    def overloads(self) -> list[Overload] | None:
+        """Return the provider's own word on whom it turned away; None where a real one thinks."""
+        return None if self.model_url is None else read_overloads(self.folder / "model.jsonl")
 
     def empty_redis(self) -> None:
         """Delete everything in Redis."""
@@ -67,7 +77,7 @@ def started(folder: Path, leash: Leash) -> Iterator[Servers]:
     for left in (*folder.glob("*.log"), *folder.glob("*.jsonl")):
         left.unlink()
     shop = _start(leash, (*_SHOP, str(folder / "shop.jsonl")), folder / "shop.log")
-    model = None if real_model() else _start(leash, _MODEL, folder / "model.log")
+    model = None if real_model() else _start(leash, (*_MODEL, str(folder / "model.jsonl")), folder / "model.log")
     with attach(folder) as services:
         _empty(services)
         yield Servers(

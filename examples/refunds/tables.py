@@ -8,6 +8,7 @@ from datetime import datetime
 from rich import box
 from rich.table import Table
 
+from examples.refunds.failures import Failure
 from examples.refunds.proof import Line
 from examples.refunds.shop.ledger import Entry
 
@@ -37,7 +38,9 @@ def notes(lines: Sequence[Line]) -> Iterator[str]:
             yield f"{label}: submitted {line.tickets} times under one key, and one run it is."
         if line.asked > line.paid == 1:
             yield f"{label}: asked for by {line.asked} runs under one key, and paid once."
-        if line.calls > line.paid == 1:
+        if line.refused and line.paid == 1:
+            yield f"{label}: turned away with 429. Asked again in its time, under the same key, and paid once."
+        if line.calls - line.refused > line.paid == 1:
             yield f"{label}: the worker died after the payment. Asked again, under the same key, and paid once."
 
 
@@ -45,10 +48,31 @@ def shop_log_table(log: Sequence[Entry]) -> Table:
     """Return the shop's log of one order, word for word."""
     table = Table.grid(padding=(0, 2))
     for entry in log:
-        what = f"refund {entry.refund_id} paid" if entry.event == "paid" else "refund asked for"
         moment = datetime.fromisoformat(entry.at).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        table.add_row(moment, what, f"Idempotency-Key: {entry.key}", dollars(entry.amount_cents))
+        table.add_row(moment, _event(entry), f"key {entry.key}", dollars(entry.amount_cents))
     return table
+
+
+def failure_table(failures: Sequence[Failure]) -> Table:
+    """Return one row per attempt that failed: what it met, what was done about it, and how its step ended."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("ticket", "step", "failed with", "answered", "came\nafter", "ended"):
+        table.add_column(name, vertical="bottom", no_wrap=name != "step")
+    for each in failures:
+        came = "" if each.came_s is None else f"{each.came_s:.1f} s"
+        table.add_row(each.case.customer.name, each.step.tool_name, each.what, each.answer, came, each.ending)
+    return table
+
+
+def _event(entry: Entry) -> str:
+    match entry.event:
+        case "paid":
+            return f"refund {entry.refund_id} paid"
+        case "refused":
+            wish = "" if entry.retry_after_s is None else f", Retry-After: {entry.retry_after_s}"
+            return f"turned away: {entry.status}{wish}"
+        case "asked":
+            return "refund asked for"
 
 
 def dollars(cents: int) -> str:

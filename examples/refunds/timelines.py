@@ -21,8 +21,17 @@ _LETTERS = {
     "send_customer_email": "e",
     "issue_refund": "R",
 }
-_LOST, _WAITING, _NOTHING = "x", "·", " "
-_STYLES = {"m": "cyan", "l": "blue", "p": "blue", "e": "magenta", "R": "bold green", _LOST: "bold red", _WAITING: "dim"}
+_LOST, _REFUSED, _WAITING, _NOTHING = "x", "!", "·", " "
+_STYLES = {
+    "m": "cyan",
+    "l": "blue",
+    "p": "blue",
+    "e": "magenta",
+    "R": "bold green",
+    _LOST: "bold red",
+    _REFUSED: "bold yellow",
+    _WAITING: "dim",
+}
 _LEGEND = (
     ("m", "model"),
     ("l", "lookup_order"),
@@ -30,10 +39,12 @@ _LEGEND = (
     ("R", "issue_refund"),
     ("e", "send_customer_email"),
     (_LOST, "lost with the worker"),
+    (_REFUSED, "failed, tried again"),
     (_WAITING, "waiting"),
 )
+_ANOTHER_TRY = {"lost": _LOST, "retried": _REFUSED}
 # Where several steps share a cell, the rarer one is shown.
-_RANK = "·mlpeRx"
+_RANK = "·mlpeR!x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +98,5 @@ class Axis:
 def _attempts(case: Case, finished_at: datetime) -> Iterator[tuple[datetime, datetime, str]]:
     for step in case.steps:
         for each in step.tries:
-            letter = _LOST if each["status"] == "lost" else _LETTERS[step.tool_name]
+            letter = _ANOTHER_TRY.get(each["status"], _LETTERS[step.tool_name])
             yield each["started_at"], each["ended_at"] or finished_at, letter

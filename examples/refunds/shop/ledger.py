@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from examples.refunds.journal import Journal, now_text, read_lines
+from examples.refunds.shop.trouble import Refusal
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: a refund was asked for, or it was paid."""
+    """One line: a refund was asked for, it was paid, or a request was turned away. A lookup has no key."""
 
-    event: Literal["asked", "paid"]
+    event: Literal["asked", "paid", "refused"]
     key: str
     order_id: str
     amount_cents: int
     at: str
     refund_id: str = ""
+    status: int | None = None
+    retry_after_s: int | None = None
 
 
 class KeyTaken(Exception):
@@ -34,12 +36,19 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._paid = {entry.key: entry for entry in read_log(path) if entry.event == "paid"}
-        self._file = path.open("a", encoding="utf-8")
+        self._journal = Journal(path)
 
     def ask(self, key: str, order_id: str, amount_cents: int) -> None:
         """Write down that a refund was asked for, whatever comes of it."""
         with self._lock:
-            self._append(Entry("asked", key, order_id, amount_cents, _now()))
+            self._append(Entry("asked", key, order_id, amount_cents, now_text()))
+
+    def refuse(self, refusal: Refusal, order_id: str, key: str = "", amount_cents: int = 0) -> None:
+        """Write down that a request was turned away."""
+        status, wish = int(refusal.status), refusal.retry_after_s
+        with self._lock:
+            entry = Entry("refused", key, order_id, amount_cents, now_text(), status=status, retry_after_s=wish)
+            self._append(entry)
 
     def pay(self, key: str, order_id: str, amount_cents: int) -> tuple[Entry, bool]:
         """Return the key's payment and whether it was made just now; raise KeyTaken where it stands for another."""
@@ -47,7 +56,7 @@ class Ledger:
             paid = self._paid.get(key)
             if paid is None:
                 earlier = sum(entry.order_id == order_id for entry in self._paid.values())
-                paid = Entry("paid", key, order_id, amount_cents, _now(), f"R-{order_id}-{earlier + 1}")
+                paid = Entry("paid", key, order_id, amount_cents, now_text(), f"R-{order_id}-{earlier + 1}")
                 self._append(paid)
                 self._paid[key] = paid
                 return paid, True
@@ -61,21 +70,12 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._journal.__exit__(kind, error, traceback)
 
     def _append(self, entry: Entry) -> None:
-        self._file.write(json.dumps(asdict(entry)) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._journal.append(asdict(entry))
 
 
 def read_log(path: Path) -> list[Entry]:
-    """Return what is in a log; a line that is still being written is not."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [Entry(**json.loads(line)) for line in lines]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
+    """Return what is in a log."""
+    return [Entry(**line) for line in read_lines(path)]
