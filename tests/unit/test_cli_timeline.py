@@ -2,85 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from io import StringIO
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from agentflow.cli.timeline import Timeline
-from agentflow.store.reads import RunRecord, StepRecord
-
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-BUDGET = {"steps": 50, "attempts": 60, "tool_calls": 40, "tokens": None, "cost_usd": 1.0, "time_s": 900.0}
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def a_run(**changes: Any) -> RunRecord:
-    values: dict[str, Any] = {
-        "run_id": "01a203c4-30b2-70db-b23c-5b03044fcb4e",
-        "tenant": "default",
-        "user_id": "ada",
-        "agent": "refunds",
-        "agent_version": "323970a96391",
-        "status": "done",
-        "outcome": "complete",
-        "current_step": 0,
-        "input": "My order 4421 arrived broken.",
-        "scratchpad": {},
-        "result": "Refunded.",
-        "error": None,
-        "conversation_id": None,
-        "idempotency_key": "ticket-8821",
-        "waiting_reason": None,
-        "stop_requested": None,
-        "attempts": 2,
-        "tool_calls": 1,
-        "tokens": 341,
-        "cost_usd": Decimal("0.00027"),
-        "budget": BUDGET,
-        "flags": [],
-        "not_before": None,
-        "created_at": START,
-        "started_at": at(1),
-        "deadline_at": None,
-        "finished_at": at(11),
-    }
-    return RunRecord(**{**values, **changes})
-
-
-def a_try(number: int, status: str, **changes: Any) -> Mapping[str, Any]:
-    values = {"attempt": number, "status": status, "error": None, "late_result": None, "latency_ms": None}
-    return {**values, "started_at": at(number), "ended_at": at(number + 7), **changes}
-
-
-def a_step(**changes: Any) -> StepRecord:
-    values: dict[str, Any] = {
-        "step_index": 0,
-        "tool_name": "issue_refund",
-        "status": "ok",
-        "effect": "keyed",
-        "input": {"order_id": "4421"},
-        "output": {"refund_id": "r-1"},
-        "error": None,
-        "attempt": 1,
-        "idempotency_key": "refund:4421",
-        "queue": "tool.issue_refund",
-        "parent_index": None,
-        "call_index": None,
-        "waiting_reason": None,
-        "next_attempt_at": None,
-        "created_at": START,
-        "finished_at": at(8),
-        "tries": [a_try(1, "ok", latency_ms=12.0)],
-    }
-    return StepRecord(**{**values, **changes})
+from tests.unit.records import START, a_run, a_step, a_try, at
 
 
 def drawn(timeline: Timeline, width: int = 80) -> str:
@@ -116,7 +44,7 @@ def test_step_that_failed_says_why_and_whether_it_may_have_happened() -> None:
 
 def test_step_that_waits_says_for_what_and_how_long() -> None:
     step = a_step(status="pending", waiting_reason="key_in_flight", next_attempt_at=at(25), tries=[], finished_at=None)
-    assert "key_in_flight, again in 5.0 s" in drawn(
+    assert "key_in_flight for 20.0 s, again in 5.0 s" in drawn(
         Timeline(a_run(status="waiting_tool", finished_at=None), [step], at(20))
     )
 
@@ -141,6 +69,47 @@ def test_failed_run_ends_with_its_error() -> None:
 def test_run_that_waits_for_a_person_says_so() -> None:
     run = a_run(status="waiting_human", waiting_reason="in_doubt", finished_at=None)
     assert "waits   for a person: in_doubt" in drawn(Timeline(run, [a_step(status="in_doubt")], at(20)))
+
+
+def test_run_that_waits_for_a_tool_says_which_and_for_what() -> None:
+    run = a_run(status="waiting_tool", outcome=None, waiting_reason="breaker_open", finished_at=None)
+    parked = a_step(status="pending", waiting_reason="breaker_open", next_attempt_at=at(48), tries=[], finished_at=None)
+    text = drawn(Timeline(run, [parked, parked], at(20)), 120)
+    assert "waits   for issue_refund (step 0): breaker_open for 20.0 s, again in 28.0 s; and 1 more step" in text
+
+
+def test_step_that_goes_on_shows_its_last_attempts_error_once() -> None:
+    error = {"kind": "transient", "message": "unavailable", "happened": False, "status": 503, "retry_in_s": 1.4}
+    step = a_step(status="pending", error=error, tries=[a_try(1, "retried", error=error)], finished_at=None)
+    text = drawn(Timeline(a_run(status="waiting_tool", finished_at=None), [step], at(20)))
+    assert text.count("unavailable") == 1
+    assert "try   1: 503 transient, again in 1.4 s: unavailable" in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result", "is_shown"), [("handoff", None, False), ("partial", "half", True)], ids=["handoff", "partial"]
+)
+def test_run_that_came_to_its_fallback_says_why(outcome: str, result: str | None, is_shown: bool) -> None:
+    error = {"kind": "budget_cost_usd", "message": "the next call would cost more", "step_index": 3}
+    text = drawn(Timeline(a_run(outcome=outcome, result=result, error=error), [], at(20)))
+    assert f"done, {outcome}" in text
+    assert "why     budget_cost_usd: the next call would cost more" in text
+    assert ("result " in text) is is_shown
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 90, 100])
+def test_what_was_used_is_never_broken_inside_a_part(width: int) -> None:
+    lines = drawn(Timeline(a_run(), [], at(20)), width).splitlines()
+    used = [line[8:].rstrip() for line in lines[lines.index(next(x for x in lines if x.startswith("used"))) :]]
+    parts = " · ".join(used[: next(i for i, x in enumerate(used) if "time" in x) + 1]).split(" · ")
+    assert [part.rsplit(" ", 1)[0] for part in parts] == [
+        "steps",
+        "attempts",
+        "tool calls",
+        "tokens",
+        "cost",
+        "time 10.0 s/15",
+    ]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
