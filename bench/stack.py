@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,10 +23,14 @@ AGENTS = "bench.agents"
 
 
 class Stack:
-    """Servers, workers that serve the benchmark's agents, and a client, until the end of the `with` block."""
+    """Servers, workers that serve the benchmark's agents, and a client, until the end of the `with` block.
 
-    def __init__(self, folder: Path) -> None:
+    `environment` is what the workers are told besides, or in place of what they would be told.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._environment = environment or {}
         self._workers: dict[str, Process] = {}
         self._fallen: list[Process] = []
         self._services: Services
@@ -53,6 +58,11 @@ class Stack:
     def database_url(self) -> str:
         """Where Postgres is."""
         return self._services.database_url
+
+    @property
+    def redis_url(self) -> str:
+        """Where Valkey is."""
+        return self._services.redis_url
 
     def kill(self, *pools: str) -> float:
         """Kill the pools' workers with SIGKILL, start others in their place, and return when they were killed."""
@@ -90,6 +100,7 @@ class Stack:
             "AGENTFLOW_DATABASE_URL": self.database_url,
             "AGENTFLOW_REDIS_URL": self._services.redis_url,
             "AGENTFLOW_AGENTS": AGENTS,
+            **self._environment,
         }
         self._workers[pool] = processes.start("worker", pool, folder=self._folder, environment=environment)
 

@@ -44,13 +44,13 @@ def answer(
     """Return what an attempt's outcome comes to: a failure may be retried, be a doubt, or end the run."""
     if not isinstance(outcome, Failed):
         return Answer(outcome)
-    generation = 0
+    generation = None
     if outcome.kind == ErrorKind.AUTH and credential is not None:
         generation = refused_generation(runtime, credential)
         outcome = replace(outcome, details={**outcome.details, _GENERATION: generation})
     facts = _facts(claim.run, claim.step, claim.attempt, lease_left_s, _counted(earlier, generation), credential)
     response = decide_response(outcome, facts, runtime.draw())
-    if isinstance(response, RefreshCredential) and credential is not None:
+    if isinstance(response, RefreshCredential) and credential is not None and generation is not None:
         return _refreshed(runtime, outcome, credential, generation)
     return as_answer(outcome, response)
 
@@ -58,7 +58,7 @@ def answer(
 def answer_overrun(run: Run, step: LockedStep, earlier: Sequence[Row], lease_left_s: float, draw: float) -> Answer:
     """Return what becomes of a call that did not end in time, and whose process is gone or silent."""
     failed = Failed(ErrorKind.TIMEOUT, f"no answer within {step.timeout_s:g} s, nor to being interrupted", None)
-    facts = _facts(run, step, step.attempt, lease_left_s, _counted(earlier, 0), None)
+    facts = _facts(run, step, step.attempt, lease_left_s, _counted(earlier, None), None)
     return as_answer(failed, decide_response(failed, facts, draw))
 
 
@@ -106,11 +106,16 @@ def _facts(
     )
 
 
-def _counted(earlier: Sequence[Row], generation: int) -> dict[str, int]:
-    """Count earlier failures by kind; an auth failure under this very credential is no reason to give up on it."""
+def _counted(earlier: Sequence[Row], refused: int | None) -> dict[str, int]:
+    """Count earlier failures by kind.
+
+    Where a credential of generation `refused` was refused now, an earlier refusal of that very one counts for nothing:
+    there is none yet that is newer.
+    """
     counted: dict[str, Any] = {}
     for row in earlier:
-        if row["kind"] == ErrorKind.AUTH and row["generation"] is not None and row["generation"] >= generation:
+        is_older = row["generation"] is None or refused is None or row["generation"] < refused
+        if row["kind"] == ErrorKind.AUTH and not is_older:
             continue
         counted[row["kind"]] = counted.get(row["kind"], 0) + row["failures"]
     return counted

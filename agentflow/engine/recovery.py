@@ -29,21 +29,21 @@ _ENDED = {Evidence.LEASE_OVER, Evidence.OVERRUN}
 
 def take_back(
     tx: Transaction, run_id: str, step_index: int, attempt: int, evidence: Evidence, *, draw: float = 0.5
-) -> list[Hint]:
-    """Take a lost attempt's step back, if it is still that attempt's; return the hints that follow.
+) -> list[Hint] | None:
+    """Take a lost attempt's step back, if it is still that attempt's; return the hints that follow, None otherwise.
 
     `draw` is a random number from 0 up to 1, for the distance of a retry.
     """
     locked = runs.lock(tx, run_id)
     step = steps.lock(tx, run_id, step_index) if locked else None
     if locked is None or step is None or step.status is not StepStatus.RUNNING or step.attempt != attempt:
-        return []
+        return None
     run, now = locked
     if evidence in _ENDED and (step.lease_until is None or step.lease_until > now):
-        return []
+        return None
     decided = decide_lost(step.effect, evidence, quarantined=step.quarantined, deaths=step.deaths)
     if isinstance(decided, NotYet):
-        return []
+        return None
     hints = _charge_lost(tx, step)
     if not isinstance(decided, PutInDoubt) and _overran(step, evidence, now):
         return [*hints, *_answer_overrun(tx, run, step, now, draw)]

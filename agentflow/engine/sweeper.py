@@ -82,6 +82,8 @@ class Sweeper:
         for step in lost:
             evidence = Evidence(step.evidence)
             hints = self._database.atomically(partial(_take_back, step=step, evidence=evidence))
+            if hints is None:
+                continue
             if step.bulkhead is not None:
                 self._gate.evict(step.bulkhead, step.run_id, step.step_index)
             log.warning("attempt_lost", run_id=step.run_id, step_index=step.step_index, evidence=step.evidence)
@@ -137,7 +139,7 @@ class Sweeper:
         return self._database.atomically(lambda tx: sweeps.hinted_at(tx, run_id, step_index)) or _Unknown.AGE
 
 
-def _take_back(tx: Transaction, *, step: LostStep, evidence: Evidence) -> list[Hint]:
+def _take_back(tx: Transaction, *, step: LostStep, evidence: Evidence) -> list[Hint] | None:
     return take_back(tx, step.run_id, step.step_index, step.attempt, evidence, draw=random.random())  # noqa: S311
 
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from agentflow import Agent, Budget, Pipeline, tool
+from agentflow import Agent, Budget, Context, Pipeline, ToolError, tool
+from agentflow.engine.sweeper import Sweeper
 from agentflow.testing import FinishedRun, Harness, call, calls, scripted
+from tests.integration.gate_visits import wait_until
 from tests.integration.hands import Hands
 
 
@@ -115,3 +117,84 @@ def test_a_run_out_of_time_fails_and_says_how_much_it_had(agentflow: Harness) ->
 
     assert (found.status, found.error["kind"]) == ("failed", "deadline")
     assert found.error["message"] == "the run did not end within its 30 seconds"
+
+
+@pytest.mark.parametrize("budget", [{"steps": 5}, {"tool_calls": 2}, {"attempts": 5}, {"same_call": 2}], ids=str)
+def test_a_run_that_needs_just_as_much_as_it_may_use_is_done(agentflow: Harness, budget: dict[str, int]) -> None:
+    found = run(agentflow, [SAME[0], SAME[0], '{"a": 1}'], **budget)
+
+    assert (found.status, found.result) == ("done", {"a": 1})
+
+
+def test_a_submission_lowers_what_its_own_run_may_use_and_no_others(agentflow: Harness) -> None:
+    one = agent(attempts=10)
+    model = scripted(LOOKS[0], LOOKS[1], '{"a": 1}')
+
+    low = agentflow.run(one, "go", model=model, budget={"attempts": 2})
+    other = agentflow.run(one, "go", model=model)
+
+    assert (low.error["kind"], low.record.attempts) == ("budget_attempts", 2)
+    assert (other.status, other.record.attempts) == ("done", 5)
+
+
+def storming(seconds: float) -> Agent:
+    """Calls six tools at once, of which none ever answers."""
+
+    def shut(ctx: Context) -> str:
+        raise ToolError(f"shut: {ctx.idempotency_key}", kind="transient", happened=False)
+
+    tools = [tool(effect="keyed", name=f"shut_{n}")(shut) for n in range(6)]
+    return Agent("stormy", model="openai:gpt-4o-mini", tools=tools, budget=Budget(time_s=seconds, attempts=1000))
+
+
+def test_a_storm_over_six_tools_ends_within_a_second_of_its_deadline(agentflow: Harness) -> None:
+    one = storming(1.5)
+    hands = Hands(agentflow, one, model=scripted(calls(*[call(f"shut_{n}") for n in range(6)])))
+    hands.runtime.draw = lambda: 0.1
+    sweeper = Sweeper(agentflow.database, agentflow.hints, agentflow.hints, hands.runtime.worker.worker_id)
+    run_id = hands.begin(one, "go")
+    hands.do(run_id)
+
+    def ended() -> bool:
+        sweeper.sweep()
+        while hint := agentflow.hints.take():
+            agentflow.obey(hands.runtime, hint)
+        return agentflow.client.get(run_id).is_final
+
+    wait_until(ended)
+
+    found = agentflow.client.get(run_id)
+    assert (found.status, found.error["kind"]) == ("failed", "deadline")
+    assert found.finished_at is not None
+    assert found.deadline_at is not None
+    assert 0 <= (found.finished_at - found.deadline_at).total_seconds() < 1
+    assert found.attempts > 12
+    assert hands.causes() == {"deadline"}
+
+
+def test_the_sweeper_knows_how_long_it_is_to_the_next_deadline(agentflow: Harness) -> None:
+    one = storming(40)
+    hands = Hands(agentflow, one, model=scripted(calls(call("shut_0"))))
+    sweeper = Sweeper(agentflow.database, agentflow.hints, agentflow.hints, hands.runtime.worker.worker_id)
+    run_id = hands.begin(one, "go")
+    hands.do(run_id)
+
+    left_s = sweeper.next_moment_s()
+
+    assert left_s is not None
+    assert 35 < left_s <= 40
+
+
+def test_each_attempt_at_a_step_counts_and_its_call_counts_once(agentflow: Harness) -> None:
+    told = iter([ToolError("shut", kind="transient", happened=False)] * 3)
+
+    @tool(effect="read", name="knock")
+    def knock() -> str:
+        for error in told:
+            raise error
+        return "come in"
+
+    one = Pipeline("knocking", [knock], budget=Budget(tool_calls=1, steps=1, attempts=4))
+    found = agentflow.run(one, None)
+
+    assert (found.status, found.record.attempts, found.record.tool_calls) == ("done", 4, 1)

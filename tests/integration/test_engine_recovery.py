@@ -130,7 +130,7 @@ def test_a_lease_that_is_not_over_on_the_databases_clock_is_not_over(agentflow: 
 
     answer = agentflow.database.atomically(lambda tx: take_back(tx, run_id, 0, attempt, Evidence.LEASE_OVER))
 
-    assert (answer, hands.step_row(run_id)["status"]) == ([], "running")
+    assert (answer, hands.step_row(run_id)["status"]) == (None, "running")
 
 
 def test_a_step_that_killed_its_worker_is_poison_after_three_deaths_alone(agentflow: Harness) -> None:
@@ -175,7 +175,10 @@ def test_a_step_taken_back_is_hinted_to_the_quarantine(agentflow: Harness) -> No
     claim = hands.claim(hands.begin(agent))
     run_id, attempt = claim.run.run_id, claim.attempt
 
-    [hint] = agentflow.database.atomically(lambda tx: take_back(tx, run_id, 0, attempt, Evidence.CHILD_DEAD))
+    hints = agentflow.database.atomically(lambda tx: take_back(tx, run_id, 0, attempt, Evidence.CHILD_DEAD))
+
+    assert hints is not None
+    [hint] = hints
 
     assert (hint.queue, hint.task_name, hint.run_id, hint.step_index) == (QUARANTINE_QUEUE, "step.touch", run_id, 0)
 
