@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
-import string
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
@@ -14,9 +11,10 @@ from pydantic_core import to_jsonable_python
 from agentflow.declare.context import Context
 from agentflow.declare.credential import Credential
 from agentflow.declare.limits import Limits
-from agentflow.declare.signature import place_of, read_signature, uses_attribute
+from agentflow.declare.signature import place_of, read_signature
+from agentflow.declare.tool_checks import check_tool
 from agentflow.domain.errors import DeclarationError, PayloadRefused
-from agentflow.domain.step import RESERVED_TOOL_NAMES, Effect
+from agentflow.domain.step import Effect
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,8 +23,6 @@ OnError = Literal["model", "fail"]
 Classifier = Callable[[Exception], Any]
 
 _LONGEST_KEY = 500
-_DEPENDENCY = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class Tool(Generic[P, R]):
@@ -70,7 +66,7 @@ class Tool(Generic[P, R]):
         self.compensator: Callable[..., Any] | None = None
         self.__doc__ = function.__doc__
         self.__name__ = self.name
-        self._check()
+        check_tool(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the plain function."""
@@ -145,66 +141,6 @@ class Tool(Generic[P, R]):
         if self.effect is Effect.VERIFIED and self.verifier is None:
             raise DeclarationError(
                 f"{self.place}: tool {self.name!r} is 'verified' but nothing verifies it; add @{self.name}.verify"
-            )
-
-    def _check(self) -> None:
-        where = f"{self.place}: tool {self.name!r}"
-        if not _NAME.fullmatch(self.name):
-            raise DeclarationError(f"{where}: give it a name of letters, digits and _, at most 64, with name=...")
-        if self.name in RESERVED_TOOL_NAMES:
-            raise DeclarationError(f"{where}: the name is reserved; give it another with name=...")
-        self._check_times(where)
-        if self.on_error not in {"model", "fail"}:
-            raise DeclarationError(f"{where}: on_error={self.on_error!r}; give 'model' or 'fail'")
-        context_name = self.signature.context_name
-        if self.effect is Effect.TRANSACTIONAL and context_name is None:
-            raise DeclarationError(
-                f"{where} is 'transactional' but takes no Context; add `ctx: Context` and write through ctx.connection"
-            )
-        if self.effect is Effect.KEYED and not (
-            context_name and uses_attribute(self.function, context_name, "idempotency_key")
-        ):
-            raise DeclarationError(
-                f"{where} is 'keyed' but never uses its key; add `ctx: Context` and send ctx.idempotency_key along"
-            )
-        if self.key is not None:
-            self._check_template(where, "key", self.key, set(self.signature.arguments.model_fields))
-        self._check_limits(where)
-
-    def _check_limits(self, where: str) -> None:
-        if not isinstance(self.limits, Limits):
-            raise DeclarationError(f"{where}: limits={self.limits!r}; give Limits(...)")
-        if self.depends_on is not None and not _DEPENDENCY.fullmatch(self.depends_on):
-            raise DeclarationError(f"{where}: depends_on={self.depends_on!r}; give a name of letters, digits, _ . : -")
-        if self.credential is not None and not isinstance(self.credential, Credential):
-            raise DeclarationError(f"{where}: credential={self.credential!r} is none; decorate a function @credential")
-        if self.cache and self.effect is not Effect.READ:
-            raise DeclarationError(f"{where}: cache=True is for 'read' tools; a call that does something is made")
-        for rate in self.limits.rates:
-            if rate.key is not None:
-                self._check_template(where, "Rate key", rate.key, {"user_id", *self.signature.arguments.model_fields})
-
-    def _check_times(self, where: str) -> None:
-        if not 0 < self.timeout_s < math.inf:
-            raise DeclarationError(f"{where}: timeout_s={self.timeout_s!r}; give seconds above zero")
-        if self.settle_s is not None and not 0 <= self.settle_s < math.inf:
-            raise DeclarationError(f"{where}: settle_s={self.settle_s!r}; give seconds, zero or more")
-
-    def _check_template(self, where: str, what: str, template: str, known: set[str]) -> None:
-        try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-        except ValueError as error:
-            raise DeclarationError(f"{where}: {what}={template!r} is no format string: {error}") from error
-        for field in fields:
-            root = re.split(r"[.\[]", field, maxsplit=1)[0]
-            if root not in known:
-                raise DeclarationError(
-                    f"{where}: {what}={template!r} names {root!r}; "
-                    f"its parameters are {', '.join(sorted(known)) or 'none'}"
-                )
-        if not fields:
-            raise DeclarationError(
-                f"{where}: {what}={template!r} is the same for every call; name a parameter in braces"
             )
 
 

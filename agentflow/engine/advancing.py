@@ -15,7 +15,8 @@ from agentflow.engine.deciding import Plan, apply_plan, end_run, make_plan
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.skipping import skip_unbegun
 from agentflow.policy.fallback import fall_back
-from agentflow.store import conversations, logs, runs, steps
+from agentflow.store import conversations, runs, steps
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 log = structlog.get_logger("agentflow.coordinator")
@@ -87,7 +88,7 @@ def _leave(runtime: Runtime, run: Run, cause: str, message: str) -> None:
     def body(tx: Transaction) -> None:
         runs.postpone(tx, run.run_id, _UNDECIDED_AFTER_S)
         told = f"run {run.run_id} waits for a decision: {message}"
-        logs.alert(tx, run.tenant, f"{cause}:{run.run_id}", told, run_id=run.run_id)
+        raise_alert(tx, run.tenant, f"{cause}:{run.run_id}", told, run_id=run.run_id)
 
     runtime.database.atomically(body)
 

@@ -7,7 +7,7 @@ from agentflow.domain.decision import Done, Fail
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.outcome import AttemptOutcome, Failed, InDoubt
 from agentflow.domain.run import Run
-from agentflow.store import logs
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 _KINDS = {ErrorKind.BUG, ErrorKind.AUTH, ErrorKind.QUOTA}
@@ -17,7 +17,7 @@ def alert_step(tx: Transaction, run: Run, step: LockedStep, cause: str, message:
     """Tell a person of a step, once per cause."""
     where = f"{cause}:{run.run_id}:{step.step_index}"
     topic = f"{cause}:{step.bulkhead or step.tool_name}"
-    logs.alert(tx, run.tenant, where, message, run_id=run.run_id, step_index=step.step_index, topic=topic)
+    raise_alert(tx, run.tenant, where, message, run_id=run.run_id, step_index=step.step_index, topic=topic)
 
 
 def alert_outcome(tx: Transaction, run: Run, step: LockedStep, outcome: AttemptOutcome) -> None:
@@ -36,7 +36,7 @@ def alert_ending(tx: Transaction, run: Run, ending: Done | Fail) -> None:
     kind, message = _ceiling_of(ending)
     if kind.startswith("budget_") or kind == "deadline":
         told = f"run {run.run_id} of {run.agent!r} came to its ceiling: {message}"
-        logs.alert(tx, run.tenant, f"{kind}:{run.run_id}", told, run_id=run.run_id, topic=f"{kind}:{run.agent}")
+        raise_alert(tx, run.tenant, f"{kind}:{run.run_id}", told, run_id=run.run_id, topic=f"{kind}:{run.agent}")
 
 
 def _ceiling_of(ending: Done | Fail) -> tuple[str, str]:

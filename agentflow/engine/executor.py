@@ -23,13 +23,14 @@ from agentflow.engine.calling import call_tool
 from agentflow.engine.claiming import Claimed, claim_step
 from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
 from agentflow.engine.deciding import Plan, make_plan
-from agentflow.engine.entering import Visit, enter_bulkhead
+from agentflow.engine.entering import enter_bulkhead
 from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.late import keep_late_outcome
 from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
 from agentflow.engine.refusing import NotClaimed
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.thinking import call_model
+from agentflow.engine.visiting import Visit
 from agentflow.engine.writes import EndedByTool, call_and_write
 from agentflow.store import runs, steps
 from agentflow.store.database import Transaction

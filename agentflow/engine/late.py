@@ -8,6 +8,7 @@ from agentflow.domain.step import Effect
 from agentflow.engine.recording import error_of
 from agentflow.engine.runtime import Runtime
 from agentflow.store import logs
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 
@@ -20,7 +21,7 @@ def keep_late_outcome(runtime: Runtime, claim: Claim, outcome: AttemptOutcome) -
         logs.keep_late_result(tx, claim, evidence)
         if happened and claim.step.effect is not Effect.READ:
             where = f"step {claim.step.step_index} of run {claim.run.run_id}"
-            logs.alert(
+            raise_alert(
                 tx,
                 claim.run.tenant,
                 f"late_result:{claim.run.run_id}:{claim.step.step_index}:{claim.attempt}",

@@ -10,7 +10,8 @@ from agentflow.domain.hint import Hint, advance_hint
 from agentflow.domain.run import Run
 from agentflow.domain.step import StepStatus
 from agentflow.engine.standing import settle_standing
-from agentflow.store import keys, logs, runs, steps
+from agentflow.store import keys, runs, steps
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 # How long a step waits for a key that another run holds; the run that resolves the key wakes it before.
@@ -73,4 +74,4 @@ def _park(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> None
     settle_standing(tx, run, reason, step.step_index)
     if refusal.answer is ClaimAnswer.UNSERVED:
         cause = f"unserved:{run.agent}:{step.tool_name}"
-        logs.alert(tx, run.tenant, cause, refusal.detail, run_id=run.run_id)
+        raise_alert(tx, run.tenant, cause, refusal.detail, run_id=run.run_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from agentflow.domain.step import StepStatus
 from agentflow.engine.refusing import UNSERVED_WAIT_S
 from agentflow.engine.standing import settle_standing
-from agentflow.store import logs, runs, steps
+from agentflow.store import runs, steps
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Database, Transaction
 
 
@@ -20,6 +21,6 @@ def park_unknown(database: Database, run_id: str, step_index: int, task_name: st
         steps.park(tx, step, "unserved", UNSERVED_WAIT_S)
         settle_standing(tx, locked[0], "unserved", step_index)
         message = f"a worker of queue {step.queue!r} does not know the task {task_name!r}"
-        logs.alert(tx, step.tenant, f"unserved:{task_name}", message, run_id=run_id, step_index=step_index)
+        raise_alert(tx, step.tenant, f"unserved:{task_name}", message, run_id=run_id, step_index=step_index)
 
     database.atomically(body)

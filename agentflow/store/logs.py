@@ -1,4 +1,4 @@
-"""The logs in Postgres: attempts, model calls with their messages, late results, outbox rows, alerts."""
+"""The logs in Postgres: attempts, model calls with their messages, late results, outbox rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.message import chain
 from agentflow.domain.outcome import ModelCallLog, OutboxMessage
-from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 
@@ -104,20 +103,6 @@ def outbox(tx: Transaction, claim: Claim, messages: Sequence[OutboxMessage]) -> 
         for item, message in enumerate(messages)
     ]
     tx.run_each("insert_outbox", rows)
-
-
-def alert(
-    tx: Transaction,
-    tenant: str,
-    cause: str,
-    message: str,
-    *,
-    topic: str | None = None,
-    run_id: str | None = None,
-    step_index: int | None = None,
-) -> None:
-    """Note something that a person has to see; the same cause again is counted."""
-    raise_alert(tx, tenant, cause, message, topic=topic, run_id=run_id, step_index=step_index)
 
 
 def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, Any]]) -> bytes | None:

@@ -14,6 +14,7 @@ import httpx2
 from agentflow import Context, Pipeline, credential, tool
 from agentflow.engine.executor import execute_step
 from agentflow.testing import Harness
+from tests.integration.outside import NO_TLS
 
 _fresh = multiprocessing.get_context("forkserver")
 _fresh.set_forkserver_preload([__name__])
@@ -35,7 +36,7 @@ def renew() -> None:
 @tool(effect="read", credential=vault_token)
 def enter(ctx: Context, url: str) -> Any:
     headers = {"Authorization": f"Bearer {ctx.secret(vault_token)}"}
-    return httpx2.get(url, headers=headers, timeout=10).raise_for_status().json()
+    return httpx2.get(url, headers=headers, timeout=10, verify=NO_TLS).raise_for_status().json()
 
 
 entering = Pipeline("entering", [enter])

@@ -13,6 +13,7 @@ from agentflow.engine.sweeper import Sweeper
 from agentflow.gate.protocol import BulkheadState
 from agentflow.testing.hints import CollectedHints
 from tests.integration.hands import Hands
+from tests.integration.outside import NO_TLS
 
 OPENS_AT_TWO = Breaker(failures=2, within_s=60, open_s=60)
 PAY = "pay"
@@ -23,7 +24,7 @@ def paying(name: str = PAY, *, effect: str = "read", depends_on: str | None = No
 
     def pay(ctx: Context, url: str, seat: str = "1A") -> Any:
         headers = {"Idempotency-Key": ctx.idempotency_key}
-        return httpx2.post(url, headers=headers, timeout=5).raise_for_status().json()
+        return httpx2.post(url, headers=headers, timeout=5, verify=NO_TLS).raise_for_status().json()
 
     limited = Limits(**{"breaker": OPENS_AT_TWO, **limits})
     declared = tool(effect=effect, name=name, timeout_s=5, limits=limited, depends_on=depends_on)(pay)

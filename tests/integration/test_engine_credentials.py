@@ -21,7 +21,7 @@ from tests.integration.credential_fleet import entering, fleet, refreshes, work
 from tests.integration.faulty import Answer, Arrival, Fault
 from tests.integration.gate_visits import wait_until
 from tests.integration.hands import Hands
-from tests.integration.outside import Endpoint, completion, make_due, step_error, tries, wait_s
+from tests.integration.outside import NO_TLS, Endpoint, completion, make_due, step_error, tries, wait_s
 
 pytest_plugins = ["tests.integration.outside_server"]
 
@@ -66,7 +66,7 @@ shop_token.refresh(VAULT.renew)
 @tool(effect="keyed", credential=shop_token)
 def pay(ctx: Context, url: str) -> Any:
     headers = {"Authorization": f"Bearer {ctx.secret(shop_token)}", "Idempotency-Key": ctx.idempotency_key}
-    return httpx2.post(url, headers=headers, timeout=10).raise_for_status().json()
+    return httpx2.post(url, headers=headers, timeout=10, verify=NO_TLS).raise_for_status().json()
 
 
 paying = Pipeline("paying", [pay])
@@ -231,7 +231,7 @@ def test_a_second_refusal_fails_the_step_and_tells_a_person(
 def test_without_a_credential_a_refusal_is_final_and_tells_a_person(agentflow: Harness, endpoint: Endpoint) -> None:
     @tool(effect="read", name="peek")
     def peek(url: str) -> Any:
-        return httpx2.get(url).raise_for_status().json()
+        return httpx2.get(url, verify=NO_TLS).raise_for_status().json()
 
     endpoint.answers(Answer(403))
     peeking = Pipeline("peeking", [peek])
@@ -248,7 +248,7 @@ def test_a_tool_that_is_refused_before_it_reads_its_secret_is_refreshed_for_once
 ) -> None:
     @tool(effect="read", name="peek", credential=shop_token)
     def peek(ctx: Context, url: str) -> Any:
-        httpx2.head(url).raise_for_status()
+        httpx2.head(url, verify=NO_TLS).raise_for_status()
         return ctx.secret(shop_token)
 
     endpoint.answers(Answer(401))

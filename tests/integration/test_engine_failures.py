@@ -30,6 +30,7 @@ from tests.integration.hands import Hands
 from tests.integration.outside import (
     Endpoint,
     begun,
+    completion,
     fetch,
     posting,
     standing,

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from agentflow import Agent, Context, ToolError, tool
-from agentflow.store import logs
+from agentflow.store.alerts import raise_alert
 from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
 
@@ -101,7 +101,7 @@ def test_a_stored_message_knows_what_leads_to_it(hands: Hands) -> None:
 
 def test_an_alert_of_one_cause_is_counted(agentflow: Harness) -> None:
     for text in ("first", "second\x00\ud800"):
-        agentflow.database.atomically(lambda tx, text=text: logs.alert(tx, "default", "cause", text))  # type: ignore[misc]
+        agentflow.database.atomically(lambda tx, text=text: raise_alert(tx, "default", "cause", text))  # type: ignore[misc]
 
     [alert] = agentflow.client.alerts()
     assert (alert["count"], alert["message"]) == (2, "second��")
