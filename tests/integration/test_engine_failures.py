@@ -10,7 +10,7 @@ import pytest
 from agentflow import Agent, Context, Effect, Pipeline, ToolError, tool
 from agentflow.domain.errors import ModelError
 from agentflow.domain.outcome import Failed, InDoubt, Retrying
-from agentflow.engine.entering import QUOTA_HOLD_S
+from agentflow.engine.visiting import QUOTA_HOLD_S
 from agentflow.gate.open_gate import OpenGate
 from agentflow.llm.clients import client_for
 from agentflow.policy.taxonomy.excerpt import MAX_MESSAGE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from agentflow import Agent, Breaker, Budget, Limits, Rate
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import Completed, Failed, Retrying
-from agentflow.engine.entering import QUOTA_HOLD_S
 from agentflow.engine.executor import execute_step
+from agentflow.engine.visiting import QUOTA_HOLD_S
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.local.address import choose_port
 from agentflow.policy.recovery import Evidence
@@ -94,7 +93,7 @@ def test_a_herd_behind_an_open_breaker_costs_no_message_and_drains_at_the_tools_
 
 def test_half_open_one_probe_goes_and_its_answer_wakes_the_others(begun: Any, endpoint: Endpoint) -> None:
     endpoint.answers(Answer(503), Answer(503), Answer(200))
-    hands, run_ids = begun(paying(breaker=Breaker(failures=2, within_s=60, open_s=0.2)), 5)
+    hands, run_ids = begun(paying(breaker=Breaker(failures=2, within_s=60, open_s=0.8)), 5)
     for run_id in run_ids:
         hands.do(run_id)
     wait_until(lambda: state(hands).breaker == "half_open")
@@ -241,17 +240,18 @@ def test_a_429_holds_every_run_back_until_its_time(begun: Any, endpoint: Endpoin
 
 
 def test_a_storm_of_429_makes_no_call_before_its_time_and_hardly_one_too_many(begun: Any, endpoint: Endpoint) -> None:
-    opens_at = time.monotonic() + 1.0
+    began: list[float] = []
     too_soon: list[float] = []
 
-    def closed_until(arrival: Arrival) -> Fault:
-        left_s = opens_at - time.monotonic()
+    def closed_for_a_while(arrival: Arrival) -> Fault:
+        began.append(arrival.at)
+        left_s = began[0] + 0.8 - arrival.at
         if left_s <= 0:
             return Answer(200)
         too_soon.append(left_s)
         return Answer(429, {"retry-after-ms": str(int(left_s * 1000) + 1)})
 
-    endpoint.answers(closed_until)
+    endpoint.answers(closed_for_a_while)
     hands, run_ids = begun(paying(slots=8), 30)
     for run_id in run_ids:
         hands.do(run_id)

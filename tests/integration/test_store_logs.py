@@ -38,7 +38,7 @@ def test_the_view_of_tool_calls_tells_each_attempt_with_all_that_is_known_of_it(
     assert told == [(1, 1, "lost", None), (1, 2, "ok", "paid 1"), (2, 1, "error", None), (4, 1, "ok", "paid 2")]
     first, second, third, _ = rows
     assert (second["tool"], second["input"], second["idempotency_key"]) == ("pay", {"n": 1}, f"{run.run_id}:1")
-    assert first["error"] == {"kind": "lost", "message": "its process died"}
+    assert first["error"] == {"kind": "lost", "message": "its process died", "happened": None}
     assert third["error"]["message"] == f"{run.run_id}:2 cannot pay -1"
     assert second["latency_ms"] > 0
 
