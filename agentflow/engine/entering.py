@@ -26,18 +26,18 @@ def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted |
     look = runtime.database.glance(lambda tx: steps.look(tx, run_id, step_index))
     if look is None or look["status"] != StepStatus.PENDING or not look["is_due"]:
         return None
-    asked = _asked(runtime, run_id, step_index, look)
+    asked = _asked(runtime, look)
     if asked is None:
         return None
     if look["held"] is not None:
-        return _park(runtime, run_id, step_index, TOOL_PAUSED, _PAUSED_S)
+        return _park(runtime, look, TOOL_PAUSED, _PAUSED_S)
     answer = runtime.gate.enter(*asked)
     if isinstance(answer, Denied):
-        return _park(runtime, run_id, step_index, answer.reason, answer.after_s)
+        return _park(runtime, look, answer.reason, answer.after_s)
     return answer
 
 
-def _asked(runtime: Runtime, run_id: str, step_index: int, look: Row) -> tuple[Bulkhead, Visitor] | None:
+def _asked(runtime: Runtime, look: Row) -> tuple[Bulkhead, Visitor] | None:
     declaration = runtime.registry.agents.get(look["agent"])
     if declaration is None or look["bulkhead"] is None:
         return None
@@ -45,15 +45,15 @@ def _asked(runtime: Runtime, run_id: str, step_index: int, look: Row) -> tuple[B
         bulkhead = Bulkhead(declaration.bulkhead, declaration.depends_on or declaration.bulkhead, declaration.limits)
         keys, timeout_s = declaration.rate_keys(look["user_id"]), declaration.model_timeout_s
     elif (tool := declaration.tools.get(look["tool_name"])) is not None:
-        if tool.cache and _is_cached(runtime, run_id, tool, look):
+        if tool.cache and _is_cached(runtime, tool, look):
             return None
         bulkhead = Bulkhead(tool.name, tool.depends_on or tool.name, tool.limits)
         keys, timeout_s = tool.rate_keys(look["tool_input"], look["user_id"]), tool.timeout_s
     else:
         return None
     visitor = Visitor(
-        run_id=run_id,
-        step_index=step_index,
+        run_id=str(look["run_id"]),
+        step_index=look["step_index"],
         holder=runtime.worker.worker_id,
         lease_s=timeout_s + RECORD_MARGIN_S,
         is_retry=look["attempt"] > 0,
@@ -63,28 +63,27 @@ def _asked(runtime: Runtime, run_id: str, step_index: int, look: Row) -> tuple[B
     return bulkhead, visitor
 
 
-def _is_cached(runtime: Runtime, run_id: str, tool: Tool[..., object], look: Row) -> bool:
-    found = runtime.database.glance(lambda tx: steps.cached_output(tx, run_id, tool.name, look["args_hash"]))
+def _is_cached(runtime: Runtime, tool: Tool[..., object], look: Row) -> bool:
+    found = runtime.database.glance(lambda tx: steps.cached_output(tx, look["run_id"], tool.name, look["args_hash"]))
     return found is not None
 
 
-def _park(runtime: Runtime, run_id: str, step_index: int, reason: str, after_s: float) -> Refused:
+def _park(runtime: Runtime, look: Row, reason: str, after_s: float) -> Refused:
+    """Park a denied step. One that was woken since it was looked at is left to that hint."""
+    run_id, step_index, hinted_at = str(look["run_id"]), look["step_index"], look["hinted_at"]
+
+    def park(tx: Transaction) -> bool:
+        return steps.park_denied(tx, run_id, step_index, reason, after_s, hinted_at=hinted_at)
+
+    def park_with_run(tx: Transaction) -> None:
+        locked = runs.lock(tx, run_id)
+        if locked is not None and park(tx):
+            settle_standing(tx, locked[0], reason, step_index)
+
     if reason == Denial.POOL_FULL:
         # Another process of this very worker will be free in a moment: the run is as little waiting as in its queue.
-        runtime.database.glance(lambda tx: steps.park_aside(tx, run_id, step_index, reason, after_s))
+        runtime.database.glance(park)
     else:
-        _park_run(runtime, run_id, step_index, reason, after_s)
+        runtime.database.atomically(park_with_run)
     log.info("denied", run_id=run_id, step_index=step_index, reason=str(reason), after_s=round(after_s, 3))
     return Refused(ClaimAnswer.DENIED, str(reason))
-
-
-def _park_run(runtime: Runtime, run_id: str, step_index: int, reason: str, after_s: float) -> None:
-    def body(tx: Transaction) -> None:
-        locked = runs.lock(tx, run_id)
-        step = steps.lock(tx, run_id, step_index) if locked else None
-        if locked is None or step is None or step.status is not StepStatus.PENDING:
-            return
-        steps.park(tx, step, reason, after_s)
-        settle_standing(tx, locked[0], reason, step_index)
-
-    runtime.database.atomically(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from agentflow.domain import payload
@@ -103,9 +104,15 @@ def park(tx: Transaction, step: LockedStep, reason: str, after_s: float) -> None
     tx.run("park_step", run_id=step.run_id, step_index=step.step_index, reason=reason, after_s=after_s)
 
 
-def park_aside(tx: Transaction, run_id: str, step_index: int, reason: str, after_s: float) -> None:
-    """Leave a step that is still pending until a time, without its run's lock and without a word in its run."""
-    tx.run("park_step", run_id=run_id, step_index=step_index, reason=reason, after_s=after_s)
+def park_denied(
+    tx: Transaction, run_id: str, step_index: int, reason: str, after_s: float, *, hinted_at: datetime | None
+) -> bool:
+    """Park a step that the gate has denied; False where it is not pending any more, or was woken in the meantime.
+
+    `hinted_at` is how it was read before the gate was asked: whoever wakes it hints it anew.
+    """
+    where = {"run_id": run_id, "step_index": step_index, "hinted_at": hinted_at}
+    return tx.run("park_denied", reason=reason, after_s=after_s, **where) == 1
 
 
 def settle_unclaimed(

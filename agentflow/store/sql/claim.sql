@@ -69,7 +69,8 @@ where r.run_id = claimed.run_id
 returning claimed.attempt, claimed.claimed_at, claimed.lease_until, r.deadline_at
 
 -- look_at_step: read what the gate has to know of a step, before it is claimed
-select s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, r.agent, r.user_id,
+select s.run_id, s.step_index, s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, s.hinted_at,
+    r.agent, r.user_id,
     s.next_attempt_at is null or s.next_attempt_at <= clock_timestamp() as is_due,
     (select h.reason from {schema}.holds h where h.bulkhead = s.bulkhead) as held
 from {schema}.agent_steps s
@@ -92,6 +93,13 @@ update {schema}.agent_steps
 set next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), waiting_reason = %(reason)s,
     hinted_at = null, hints = 0
 where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+
+-- park_denied: park a step that the gate has denied, unless it was woken since it was looked at
+update {schema}.agent_steps
+set next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), waiting_reason = %(reason)s,
+    hinted_at = null, hints = 0
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
+    and hinted_at is not distinct from %(hinted_at)s
 
 -- settle_unclaimed: end a pending step without a call of its own
 update {schema}.agent_steps

@@ -31,12 +31,12 @@ where status = 'pending' and bulkhead = %(bulkhead)s and waiting_reason = any(%(
 order by next_attempt_at
 limit %(most)s
 
--- wake_denied: make steps due that the gate had denied
+-- wake_denied: make steps due that the gate has denied, those too that are only about to be parked for it
 update {schema}.agent_steps s
 set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
 from unnest(%(run_ids)s::uuid[], %(step_indexes)s::integer[]) as w (run_id, step_index)
 where s.run_id = w.run_id and s.step_index = w.step_index and s.status = 'pending'
-    and s.waiting_reason = any(%(gated)s::text[])
+    and (s.waiting_reason is null or s.waiting_reason = any(%(gated)s::text[]))
 returning s.run_id, s.step_index, s.task_name, s.queue
 
 -- next_moment: read in how many seconds the next run ends by its deadline, or the next parked step is due
