@@ -26,7 +26,7 @@ REPEATED = text("select count(*) from agentflow.attempts where attempt > 1")
 WRITES = text("select count(*), count(distinct key) from public.airline_writes")
 
 
-@pytest.mark.parametrize("writes", ["transactional", "keyed"])
+@pytest.mark.parametrize("writes", ["transactional", pytest.param("keyed", marks=pytest.mark.long)])
 def test_200_conversations_answer_ask_and_write_exactly_as_recorded(tmp_path: Path, writes: str) -> None:
     with set_stage(tmp_path, writes) as stage:
         submit_conversations(stage.client, conversations())

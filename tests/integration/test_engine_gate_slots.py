@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from agentflow import Context, Pipeline, Rate, tool
+from agentflow import Context, Limits, Pipeline, Rate, tool
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.outcome import Completed
 from agentflow.engine.executor import Fenced
 from agentflow.engine.sweeper import Sweeper
+from agentflow.engine.visiting import wake
+from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Heard, Verdict, Visitor
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.testing.crashes import SimulatedCrash
 from agentflow.testing.hints import CollectedHints
 from tests.integration.faulty import Answer, Fault
-from tests.integration.gated import PAY, paying, state, statuses, swept
+from tests.integration.gated import OPENS_AT_TWO, PAY, paying, state, statuses, swept
 from tests.integration.hands import Hands, Interrupted
 from tests.integration.outside import Endpoint
 
@@ -182,3 +186,44 @@ def test_the_slot_of_a_worker_that_died_is_taken_back_by_the_sweeper(begun: Any)
     assert state(hands).in_use == 0
     hands.work()
     assert statuses(hands, [run_id]) == ["done"]
+
+
+class Hasty:
+    """A gate at which somebody leaves just after another was denied, and before that one is parked."""
+
+    def __init__(self, gate: RedisGate, leave: Callable[[], None]) -> None:
+        self._gate = gate
+        self._leave = leave
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gate, name)
+
+    def enter(self, bulkhead: Bulkhead, visitor: Visitor) -> Any:
+        answer = self._gate.enter(bulkhead, visitor)
+        if isinstance(answer, Denied):
+            self._leave()
+        return answer
+
+
+@pytest.mark.parametrize("pool_slots", [None, 1], ids=["slots_full", "pool_full"])
+def test_room_that_frees_between_a_denial_and_the_parking_is_not_lost(
+    begun: Any, gate: RedisGate, pool_slots: int | None
+) -> None:
+    hands, (run_id,) = begun(paying(slots=1 if pool_slots is None else 8))
+    hands.runtime.pool_slots = pool_slots
+    bulkhead = Bulkhead(PAY, PAY, Limits(slots=1 if pool_slots is None else 8, breaker=OPENS_AT_TWO))
+    other = gate.enter(bulkhead, Visitor(str(uuid.uuid4()), 0, hands.runtime.worker.worker_id, lease_s=60))
+    assert isinstance(other, Admitted)
+    hasty = Hasty(gate, lambda: wake(hands.runtime, gate.leave(other, Heard(Verdict.OK))))
+    hands.runtime.gate = hasty  # type: ignore[assignment]
+
+    denied = hands.do(run_id)
+
+    assert isinstance(denied, Refused)
+    assert denied.answer is ClaimAnswer.DENIED
+    step = hands.step_row(run_id)
+    assert (step["status"], step["waiting_reason"]) == ("pending", None)
+    hint = hands.harness.hints.take()
+    assert hint is not None
+    assert (hint.run_id, hint.step_index) == (run_id, 0)
+    assert isinstance(hands.do(run_id), Completed)
