@@ -9,14 +9,15 @@ from typing import Any
 import structlog
 
 from agentflow.declare.agent import Agent
+from agentflow.declare.credential import Credential
 from agentflow.declare.declaration import Declaration
 from agentflow.declare.tool import Tool
-from agentflow.domain.claim import Claim, Refused
+from agentflow.domain.claim import Claim, LockedStep, Refused
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.identity import new_token
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
 from agentflow.domain.run import Run
-from agentflow.domain.step import Effect, Step, StepStatus
+from agentflow.domain.step import MODEL, Effect, Step, StepStatus
 from agentflow.engine.advancing import advance_run
 from agentflow.engine.answering import Answer, answer
 from agentflow.engine.calling import call_tool
@@ -125,7 +126,6 @@ def _answer(runtime: Runtime, claimed: Claimed, declaration: Declaration, outcom
     if not isinstance(outcome, Failed):
         return Answer(outcome)
     step = claimed.claim.step
-    tool = declaration.tools.get(step.tool_name)
     earlier = runtime.database.atomically(lambda tx: steps.earlier_failures(tx, step))
     return answer(
         runtime,
@@ -133,8 +133,14 @@ def _answer(runtime: Runtime, claimed: Claimed, declaration: Declaration, outcom
         outcome,
         earlier=earlier,
         lease_left_s=max(0.0, claimed.local_deadline - boottime()),
-        credential=getattr(declaration, "credential", None) if tool is None else tool.credential,
+        credential=_credential(declaration, step),
     )
+
+
+def _credential(declaration: Declaration, step: LockedStep) -> Credential | None:
+    if step.tool_name != MODEL:
+        return declaration.tools[step.tool_name].credential
+    return declaration.credential if isinstance(declaration, Agent) else None
 
 
 def _do_inside_record(runtime: Runtime, claimed: Claimed, tool: Tool[Any, Any], visit: Visit) -> Recorded | Fenced:

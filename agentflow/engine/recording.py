@@ -114,6 +114,10 @@ def _write(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tri
     if isinstance(outcome, Retrying):
         steps.retry(tx, step, error_of(outcome) or {}, outcome.reason, outcome.after_s)
         settle_standing(tx, run, outcome.reason, step.step_index)
+        if run.stop_requested:
+            # Nothing is tried again in a run that ends, and nobody else would come back to it before the retry is due.
+            runs.request_stop(tx, run.run_id, run.stop_requested)
+            return Recorded(outcome, undecided=True, hints=hints)
         if outcome.after_s == 0:
             hints.append(Hint(step.task_name, step.queue, step.run_id, step.step_index))
         return Recorded(outcome, undecided=False, hints=hints)

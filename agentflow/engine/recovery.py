@@ -89,7 +89,10 @@ def _answer_overrun(tx: Transaction, run: Run, step: LockedStep, now: datetime, 
         logs.end_attempt(tx, step, "retried", error=error)
         steps.retry(tx, step, error, answered.outcome.reason, answered.outcome.after_s)
         settle_standing(tx, run, answered.outcome.reason, step.step_index)
-        return []
+        if not run.stop_requested:
+            return []
+        runs.request_stop(tx, run.run_id, run.stop_requested)
+        return [advance_hint(run.run_id, run.queue)]
     steps.fail_lost(tx, step, StepStatus.ERROR, error, deaths=0)
     logs.end_attempt(tx, step, StepStatus.ERROR, error=error)
     hints = list(keys.free(tx, step)) if step.business_key else []

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from agentflow import Agent, Budget, Context, Pipeline, tool
+from agentflow.domain.claim import Claim
 from agentflow.domain.hint import Hint
+from agentflow.domain.outcome import Failed, Retrying
 from agentflow.engine.recovery import QUARANTINE_QUEUE
 from agentflow.engine.sweeper import DEAD_S, Sweeper
 from agentflow.store import workers
@@ -246,6 +248,42 @@ def test_a_stopping_run_whose_last_worker_dies_ends_all_the_same(hands: Hands, r
 
     assert hands.run_row(run_id)["status"] == ("cancelled" if reason == "cancel" else "failed")
     assert hands.step_row(run_id)["status"] == "skipped"
+
+
+def stopping(hands: Hands) -> Claim:
+    """Claim a step of a run that is then asked to stop, and waits for that step alone."""
+    run_id = hands.begin(looking)
+    claim = hands.claim(run_id)
+    hands.sql("update agentflow.agent_runs set stop_requested = 'deadline', advance_due_at = clock_timestamp()")
+    assert hands.advance(run_id).answer == "stopping"
+    hands.drop_hints()
+    return claim
+
+
+def test_a_stopping_run_does_not_wait_for_a_retry_that_is_far_away(hands: Hands) -> None:
+    claim = stopping(hands)
+
+    recorded = hands.record(claim, Retrying(Failed("transient", "503", happened=False), 600.0, "retry_transient"))
+
+    assert recorded is not None
+    assert recorded.undecided
+    assert hands.run_row(claim.run.run_id)["advance_due_at"] is not None
+    hands.advance(claim.run.run_id)
+    assert (hands.run_row(claim.run.run_id)["status"], hands.step_row(claim.run.run_id)["status"]) == (
+        "failed",
+        "skipped",
+    )
+
+
+def test_a_stopping_run_does_not_wait_for_the_retry_of_a_call_that_took_too_long(hands: Hands) -> None:
+    claim = stopping(hands)
+    hands.sql("update agentflow.agent_steps set lease_until = clock_timestamp() - interval '1 second'")
+
+    advances = [hint for hint in swept(hands) if hint.step_index is None]
+
+    assert [hint.run_id for hint in advances] == [claim.run.run_id]
+    hands.advance(claim.run.run_id)
+    assert hands.run_row(claim.run.run_id)["status"] == "failed"
 
 
 def test_leases_of_dead_workers_are_taken_back_by_their_class(hands: Hands) -> None:
