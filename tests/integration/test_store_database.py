@@ -160,3 +160,38 @@ def test_every_wait_on_the_servers_side_is_bounded(database: Database) -> None:
         return [str(tx.connection.exec_driver_sql(f"show {name}").scalar()) for name in names]
 
     assert database.atomically(body) == ["5s", "30s", "15s"]
+
+
+def insert_and_fail(tx: Transaction) -> None:
+    insert(tx, 2)
+    raise RuntimeError
+
+
+def test_a_glance_stands_for_itself_and_leaves_a_connection_that_begins_transactions(database: Database) -> None:
+    database.glance(lambda tx: insert(tx, 1))
+
+    with pytest.raises(RuntimeError):
+        database.atomically(insert_and_fail)
+
+    assert count(database) == 1
+
+
+def test_a_glance_that_fails_leaves_the_connection_as_usable_as_before(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        database.glance(lambda tx: insert(tx, 1, 1))
+
+    with pytest.raises(RuntimeError):
+        database.atomically(insert_and_fail)
+
+    assert count(database) == 1
+
+
+def test_a_glance_over_a_connection_that_was_cut_is_taken_again(database: Database) -> None:
+    cut = ["select pg_terminate_backend(pg_backend_pid())"]
+
+    def body(tx: Transaction) -> int:
+        if cut:
+            tx.connection.exec_driver_sql(cut.pop())
+        return int(tx.connection.execute(text("select 7")).scalar_one())
+
+    assert database.glance(body) == 7
