@@ -1,17 +1,23 @@
-"""What a parked step waits for, machine-readable."""
+"""What a step that the gate has denied waits for, machine-readable."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+
+class Denial(StrEnum):
+    """Why a call may not be made now; also the waiting reason of the step that is parked for it."""
+
+    BREAKER_OPEN = "breaker_open"
+    THROTTLED = "throttled"
+    RATE_LIMIT = "rate_limit"
+    SLOTS_FULL = "slots_full"
+    POOL_FULL = "pool_full"
+    RETRY_BUDGET = "retry_budget"
+    GATE_UNAVAILABLE = "gate_unavailable"
+
+
 TOOL_PAUSED = "tool_paused"
 
-# The gate has denied the step: it is woken when there is room, at most as many steps as fit.
-GATED = (
-    "breaker_open",
-    "throttled",
-    "rate_limit",
-    "slots_full",
-    "pool_full",
-    "retry_budget",
-    "gate_unavailable",
-    TOOL_PAUSED,
-)
+# A step with one of these reasons is woken when there is room, at most as many steps as fit.
+GATED = (*(denial.value for denial in Denial), TOOL_PAUSED)

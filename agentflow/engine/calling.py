@@ -50,7 +50,7 @@ def call_tool(
     context = _context(runtime, claim, tool, connection)
     effect = claim.step.effect
     try:
-        with limits_of(runtime, claimed):
+        with call_limit(runtime, claimed):
             returned = tool.call(context, arguments)
     except CallOverran:
         return Failed(ErrorKind.TIMEOUT, f"no answer within {claim.call_s:g} s", happened(effect, said=None))
@@ -61,7 +61,7 @@ def call_tool(
     return _kept(tool, context, returned, effect)
 
 
-def limits_of(runtime: Runtime, claimed: Claimed) -> AbstractContextManager[None]:
+def call_limit(runtime: Runtime, claimed: Claimed) -> AbstractContextManager[None]:
     """Return what ends a call that takes too long. Other steps share a thread pool's process: there, nothing can."""
     if not runtime.isolated:
         return nullcontext()

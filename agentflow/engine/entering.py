@@ -8,10 +8,10 @@ from agentflow.declare.agent import Agent
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.step import MODEL, StepStatus
-from agentflow.domain.waiting import TOOL_PAUSED
+from agentflow.domain.waiting import TOOL_PAUSED, Denial
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
-from agentflow.gate.protocol import Admitted, Bulkhead, Denial, Denied, Visitor
+from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Visitor
 from agentflow.store import runs, steps
 from agentflow.store.database import Row, Transaction
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.hint import Hint, advance_hint
@@ -93,14 +94,9 @@ def _answer_overrun(tx: Transaction, run: Run, step: LockedStep, now: datetime, 
             return []
         runs.request_stop(tx, run.run_id, run.stop_requested)
         return [advance_hint(run.run_id, run.queue)]
-    steps.fail_lost(tx, step, StepStatus.ERROR, error, deaths=0)
-    logs.end_attempt(tx, step, StepStatus.ERROR, error=error)
-    hints = list(keys.free(tx, step)) if step.business_key else []
-    runs.note_settled(tx, run, step.step_index)
     if answered.stop is not None:
         runs.request_stop(tx, run.run_id, answered.stop)
-    settle_standing(tx, run, "step_error", step.step_index)
-    return [*hints, advance_hint(run.run_id, run.queue)]
+    return _fail(tx, run, step, error, deaths=0)
 
 
 def _put_in_doubt(tx: Transaction, run: Run, step: LockedStep, evidence: Evidence) -> list[Hint]:
@@ -117,13 +113,17 @@ def _put_in_doubt(tx: Transaction, run: Run, step: LockedStep, evidence: Evidenc
 
 def _poison(tx: Transaction, run: Run, step: LockedStep, deaths: int) -> list[Hint]:
     message = f"{step.tool_name!r} killed its worker {step.deaths + deaths} times while it ran alone"
-    error = {"kind": "poison", "message": message, "happened": None}
+    alert_step(tx, run, step, "poison", message)
+    return _fail(tx, run, step, {"kind": "poison", "message": message, "happened": None}, deaths=deaths)
+
+
+def _fail(tx: Transaction, run: Run, step: LockedStep, error: Mapping[str, Any], *, deaths: int) -> list[Hint]:
+    """End a step for good whose attempt is gone, and have its run decide what comes next."""
     steps.fail_lost(tx, step, StepStatus.ERROR, error, deaths=deaths)
     logs.end_attempt(tx, step, StepStatus.ERROR, error=error)
     hints = list(keys.free(tx, step)) if step.business_key else []
     runs.note_settled(tx, run, step.step_index)
     settle_standing(tx, run, "step_error", step.step_index)
-    alert_step(tx, run, step, "poison", message)
     return [*hints, advance_hint(run.run_id, run.queue)]
 
 

@@ -8,18 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from agentflow.declare.limits import Limits
-
-
-class Denial(StrEnum):
-    """Why a call may not be made now; also the waiting reason of the step that is parked for it."""
-
-    BREAKER_OPEN = "breaker_open"
-    THROTTLED = "throttled"
-    RATE_LIMIT = "rate_limit"
-    SLOTS_FULL = "slots_full"
-    POOL_FULL = "pool_full"
-    RETRY_BUDGET = "retry_budget"
-    GATE_UNAVAILABLE = "gate_unavailable"
+from agentflow.domain.waiting import Denial
 
 
 @dataclass(frozen=True, slots=True)

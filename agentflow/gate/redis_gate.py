@@ -7,11 +7,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from agentflow.domain.errors import AgentflowError
+from agentflow.domain.waiting import Denial
 from agentflow.gate import scripts
 from agentflow.gate.errors import GateUnreachable
 from agentflow.gate.keys import Keys
 from agentflow.gate.link import Link
-from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denial, Denied, Heard, Visitor, Waiter
+from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Visitor, Waiter
 from agentflow.gate.slot import Slot, attempts_of, member_of, parse_waiter, waiter_name
 from agentflow.gate.terms import terms_of
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agentflow.domain.waiting import GATED, TOOL_PAUSED
+from agentflow.domain.waiting import GATED, TOOL_PAUSED, Denial
 from agentflow.store.database import Row, Transaction
-
-_BREAKER_OPEN = "breaker_open"
 
 
 def hold(tx: Transaction, bulkhead: str, reason: str, held_by: str) -> None:
@@ -25,7 +23,7 @@ def release(tx: Transaction, bulkhead: str) -> bool:
 
 def hasten_behind_breaker(tx: Transaction, bulkheads: Sequence[str]) -> int:
     """Make due what waits for an open breaker, whose time may be an hour away; return how many steps that were."""
-    return tx.run("hasten_denied", bulkheads=list(bulkheads), reason=_BREAKER_OPEN)
+    return tx.run("hasten_denied", bulkheads=list(bulkheads), reason=Denial.BREAKER_OPEN)
 
 
 def held(tx: Transaction) -> Sequence[Row]:

@@ -11,7 +11,8 @@ from multiprocessing.synchronize import Barrier, Event
 
 import redis
 
-from agentflow.gate.protocol import Admitted, Bulkhead, Denial, Denied
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted, Bulkhead, Denied
 from agentflow.gate.redis_gate import RedisGate
 from tests.integration.gate_visits import FAILURE, OK, UNUSED, enter, step
 

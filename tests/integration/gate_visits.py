@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from agentflow.declare.limits import Breaker, Limits
-from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denial, Denied, Gate, Heard, Verdict, Visitor
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Gate, Heard, Verdict, Visitor
 
 RUN = "0192f0c1-7d2a-7c3e-9a51-0f6f2f6f0000"
 OK, FAILURE, NEUTRAL, UNUSED = (

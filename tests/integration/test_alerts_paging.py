@@ -372,3 +372,4 @@ def test_the_pagers_thread_outlives_a_database_that_goes_away(
 
     wait_for(lambda: web.pages)
     one.stop()
+    assert len(web.pages) == 1

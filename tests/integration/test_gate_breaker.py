@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from agentflow.domain.errors import AgentflowError
-from agentflow.gate.protocol import Admitted, Denial, Heard, Verdict
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted, Heard, Verdict
 from agentflow.gate.redis_gate import RedisGate
 from tests.integration.gate_visits import (
     BUSY,

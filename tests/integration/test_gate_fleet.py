@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from agentflow.declare.limits import Breaker
-from agentflow.gate.protocol import Admitted, Denial
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted
 from agentflow.gate.redis_gate import RedisGate
 from tests.integration.gate_fleet import (
     FAILING_PROBES,

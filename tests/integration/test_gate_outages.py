@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from agentflow.gate.protocol import Admitted, Denial, Heard, Verdict
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted, Heard, Verdict
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.local.address import choose_port
 from tests.integration.gate_visits import (

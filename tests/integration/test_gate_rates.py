@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from agentflow.declare.limits import Rate
-from agentflow.gate.protocol import Admitted, Denial, Denied, Heard, Verdict
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted, Denied, Heard, Verdict
 from agentflow.gate.redis_gate import RedisGate
 from tests.integration.gate_visits import (
     BUSY,

@@ -7,7 +7,8 @@ import time
 import pytest
 import redis
 
-from agentflow.gate.protocol import Admitted, Denial, Waiter
+from agentflow.domain.waiting import Denial
+from agentflow.gate.protocol import Admitted, Waiter
 from agentflow.gate.redis_gate import RedisGate
 from tests.integration.gate_visits import (
     BUSY,

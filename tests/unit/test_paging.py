@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sentry_sdk
 
 from agentflow.cli.alerts import moment_of
 from agentflow.cli.complaints import WrongUse
@@ -185,6 +186,9 @@ def test_pages_of_bugs_go_to_sentry_as_exceptions_alone() -> None:
 
 def test_a_bug_is_not_reported_where_sentry_is_off() -> None:
     report_bug(KeyError("total"), run_id=RUN, step_index=3, tool="issue_refund")
+
+    assert not sentry_sdk.is_initialized()
+    assert sentry_sdk.last_event_id() is None
 
 
 def event(**more: Any) -> Any:
