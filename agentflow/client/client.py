@@ -20,6 +20,7 @@ from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
 from agentflow.client.transactions import InTransaction, in_transaction_of
 from agentflow.declare.budget import Budget, lower_budget
+from agentflow.declare.notify import Notify
 from agentflow.domain.errors import (
     DatabaseUnavailable,
     InvalidInput,
@@ -86,6 +87,7 @@ class Client:
         conversation: str | None = None,
         not_before: datetime | None = None,
         budget: Budget | Mapping[str, float | None] | None = None,
+        notify: Notify | None = None,
         session: Session | None = None,
         connection: Connection | Any = None,
     ) -> RunHandle:
@@ -93,7 +95,8 @@ class Client:
 
         `input` is JSON data or a pydantic model. The same idempotency key with the same input is the same run. Runs of
         one conversation go one at a time, in the order submitted. `budget` lowers the agent's ceilings for this run: a
-        mapping names those to lower, a Budget states every one. With `session` or `connection` (SQLAlchemy's, or a
+        mapping names those to lower, a Budget states every one. `notify` says whom to tell of its end, and of its need of
+        a person. With `session` or `connection` (SQLAlchemy's, or a
         psycopg2 connection) the run is part of the caller's transaction: it exists if that commits. Raises
         SubmissionRefused, of which UnknownAgent, InvalidInput, InputTooLarge and IdempotencyConflict are kinds; then
         nothing was written.
@@ -113,6 +116,8 @@ class Client:
             idempotency_key=_label("idempotency_key", idempotency_key),
             budget=lower_budget(agent, declared["budget"], budget),
             fallback=declared["fallback"],
+            on_failure=declared["on_failure"],
+            notify=None if notify is None else notify.as_json(),
             not_before=_aware(not_before),
             hinted=not_before is None and (theirs is None or theirs.tells_of_commit),
         )

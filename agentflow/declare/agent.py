@@ -19,7 +19,7 @@ from agentflow.declare.signature import describe
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
 from agentflow.domain.errors import DeclarationError
-from agentflow.domain.run import Run
+from agentflow.domain.run import Outcome, Run
 from agentflow.domain.step import Step
 from agentflow.policy.agent_loop import AgentRules, decide_agent
 
@@ -37,7 +37,8 @@ class Agent(Declaration):
     final answer: `str`, or a type that the model's JSON is parsed into. `settings` go to the model (`max_tokens`,
     `temperature`, ...). `model_timeout_s` bounds one model call. `limits` and `depends_on` are those of the model's
     bulkhead, which all agents with this model share; `credential` holds the key that its provider is asked with.
-    `context_tokens` is the model's window where the price list knows none, or less than that.
+    `context_tokens` is the model's window where the price list knows none, or less than that. `on_failure` says what
+    becomes of what a run did when it fails: `ask` a person (what holds where nothing is said), `compensate`, or `keep`.
     """
 
     kind = "agent"
@@ -56,6 +57,7 @@ class Agent(Declaration):
         result: Any = str,
         budget: Budget | None = None,
         fallback: Fallback | Fail | None = None,
+        on_failure: str | None = None,
         settings: Mapping[str, Any] | None = None,
         model_timeout_s: float = 60.0,
         queue: str = COORDINATOR_QUEUE,
@@ -65,7 +67,9 @@ class Agent(Declaration):
         credential: Credential | None = None,
         context_tokens: int | None = None,
     ) -> None:
-        super().__init__(name, tools=tools, input=input, budget=budget, fallback=fallback, queue=queue)
+        super().__init__(
+            name, tools=tools, input=input, budget=budget, fallback=fallback, on_failure=on_failure, queue=queue
+        )
         self.model = model
         self.instructions = instructions
         self.prompt = prompt
@@ -88,7 +92,11 @@ class Agent(Declaration):
             ) from error
         self._rules = AgentRules(
             first_message=self.first_message,
-            ends_run=frozenset(tool.name for tool in self.tools.values() if tool.ends_run),
+            ends_run={
+                tool.name: Outcome.HANDOFF if tool.ends_run == "handoff" else Outcome.COMPLETE
+                for tool in self.tools.values()
+                if tool.ends_run
+            },
             fails_run=frozenset(tool.name for tool in self.tools.values() if tool.on_error == "fail"),
         )
 

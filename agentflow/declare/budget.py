@@ -10,7 +10,7 @@ from agentflow.domain.errors import DeclarationError, SubmissionRefused
 
 # A number that counts, times and amounts of money can hold wherever they are stored.
 _HIGHEST = 1_000_000_000
-_WHOLE = frozenset({"steps", "tool_calls", "attempts", "tokens", "same_call", "repairs"})
+_WHOLE = frozenset({"steps", "tool_calls", "attempts", "tokens", "same_call", "repairs", "compensation_attempts"})
 _MAY_BE_OPEN = frozenset({"tokens", "cost_usd"})
 
 
@@ -21,7 +21,7 @@ class Budget:
     `steps` and `tool_calls` count what is asked for, `attempts` every try, `tokens` prompt and completion together,
     `cost_usd` the priced model calls, `time_s` wall-clock seconds from the first claim (it stands still while a person
     is waited for), `same_call` calls of one tool with the same arguments, `repairs` answers of the model that could
-    not be used. None, of `tokens` and `cost_usd` alone, is no ceiling; a model without a price runs only where
+    not be used. What undoes a run counts against none of these but `compensation_attempts`, its tries in all. None, of `tokens` and `cost_usd` alone, is no ceiling; a model without a price runs only where
     `cost_usd` is None.
     """
 
@@ -33,6 +33,7 @@ class Budget:
     time_s: float = 900.0
     same_call: int = 5
     repairs: int = 2
+    compensation_attempts: int = 20
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -78,7 +78,8 @@ class Context:
     """The run and the step that a tool works for.
 
     `idempotency_key` is the same in every attempt at this step: hand it to the other side. `deadline_at` is when this
-    call's result is of no use any more. `scratchpad` is a snapshot; see Scratchpad.
+    call's result is of no use any more. `scratchpad` is a snapshot; see Scratchpad. In a verification and in a
+    compensation `subject_key` is the key of the call that it is about.
     """
 
     run: Run
@@ -92,6 +93,7 @@ class Context:
     outbox: Outbox = field(default_factory=Outbox)
     recording_connection: Connection | None = None
     read_secret: Callable[[Credential], str] = lambda credential: credential.load()
+    subject_key: str | None = None
 
     @property
     def connection(self) -> Connection:

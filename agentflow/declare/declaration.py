@@ -22,7 +22,7 @@ from agentflow.declare.signature import describe
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
 from agentflow.domain.errors import DeclarationError, InvalidInput
-from agentflow.domain.run import Run
+from agentflow.domain.run import OnFailure, Run
 from agentflow.domain.step import Step
 
 COORDINATOR_QUEUE = "coordinator"
@@ -40,6 +40,7 @@ class Declaration(ABC):
     kind: str
     decides_at_once: bool
     asks_model = False
+    default_on_failure = OnFailure.ASK
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Declaration(ABC):
         input: Any,
         budget: Budget | None,
         fallback: Fallback | Fail | None,
+        on_failure: str | None,
         queue: str,
     ) -> None:
         self.name = name
@@ -59,6 +61,7 @@ class Declaration(ABC):
         self.input = input
         self.budget = self._checked_budget(budget)
         self.fallback = self._checked_fallback(fallback)
+        self.on_failure = self._checked_on_failure(on_failure)
         self.queue = queue
         if not _NAME.fullmatch(name):
             raise DeclarationError(f"{self.place}: the name {name!r} may hold letters, digits, '_', '.' and '-' only")
@@ -88,6 +91,7 @@ class Declaration(ABC):
             "input": self.input_schema,
             "budget": self.budget.as_json(),
             "fallback": self.fallback.described(),
+            "on_failure": self.on_failure,
             "tools": {name: describe_tool(tool) for name, tool in sorted(self.tools.items())},
             **self.described(),
         }
@@ -111,6 +115,14 @@ class Declaration(ABC):
         if budget is None or isinstance(budget, Budget):
             return budget or Budget()
         raise DeclarationError(f"{self.place}: budget={budget!r} of {self.name!r}; give Budget(...)")
+
+    def _checked_on_failure(self, given: Any) -> OnFailure:
+        if given is None:
+            return self.default_on_failure
+        if given not in list(OnFailure):
+            words = ", ".join(map(repr, map(str, OnFailure)))
+            raise DeclarationError(f"{self.place}: on_failure={given!r} of {self.name!r}; give one of {words}")
+        return OnFailure(given)
 
     def _checked_fallback(self, given: Any) -> Fallback:
         try:
@@ -142,6 +154,12 @@ def describe_tool(tool: Tool[Any, Any]) -> dict[str, Any]:
         "depends_on": tool.depends_on,
         "credential": tool.credential.name if tool.credential else None,
         "cache": tool.cache,
+        "verify": tool.verifier is not None,
+        "verify_after": tool.verify_after,
+        "compensate": str(tool.compensator.effect) if tool.compensator else None,
+        "no_compensation": tool.no_compensation,
+        "approval": tool.approval if isinstance(tool.approval, bool) else "by its arguments",
+        "asks": tool.asks,
     }
 
 

@@ -11,7 +11,7 @@ from agentflow.declare.fallback import Fail, Fallback
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
 from agentflow.domain.errors import DeclarationError
-from agentflow.domain.run import Run
+from agentflow.domain.run import OnFailure, Run
 from agentflow.domain.step import Step
 from agentflow.policy.pipeline import Stage, decide_pipeline
 
@@ -21,11 +21,13 @@ class Pipeline(Declaration):
 
     A parameter takes, by its name, the output of the earlier tool of that name, else the field of that name in the
     run's input. One parameter that is named like neither takes the output of the tool before (in the first tool, the
-    whole input). The last tool's output is the run's result; a tool that fails ends the run.
+    whole input). The last tool's output is the run's result; a tool that fails ends the run, and what the tools before
+    it did is undone, unless `on_failure` says otherwise.
     """
 
     kind = "pipeline"
     decides_at_once = True
+    default_on_failure = OnFailure.COMPENSATE
 
     def __init__(
         self,
@@ -35,9 +37,12 @@ class Pipeline(Declaration):
         input: Any = None,
         budget: Budget | None = None,
         fallback: Fallback | Fail | None = None,
+        on_failure: str | None = None,
         queue: str = COORDINATOR_QUEUE,
     ) -> None:
-        super().__init__(name, tools=tools, input=input, budget=budget, fallback=fallback, queue=queue)
+        super().__init__(
+            name, tools=tools, input=input, budget=budget, fallback=fallback, on_failure=on_failure, queue=queue
+        )
         if not tools:
             raise DeclarationError(f"{self.place}: Pipeline {name!r} has no tools; give at least one")
         self._stages = tuple(_stage_of(tool) for tool in tools)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from agentflow.declare.aftermath import Compensator, Verifier, read_compensator, read_verifier
 from agentflow.declare.context import Context
 from agentflow.declare.credential import Credential
 from agentflow.declare.limits import Limits
@@ -15,12 +16,19 @@ from agentflow.declare.signature import place_of, read_signature
 from agentflow.declare.tool_checks import check_tool
 from agentflow.domain.errors import DeclarationError, PayloadRefused
 from agentflow.domain.step import Effect
+from agentflow.domain.waiting import Person
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 OnError = Literal["model", "fail"]
+EndsRun = bool | Literal["handoff"]
+Approval = bool | Callable[..., bool]
 Classifier = Callable[[Exception], Any]
+
+DAY_S = 86_400.0
+# A tool that does not say how late its requests may land is taken for one behind slow proxies.
+SETTLE_S = 30.0
 
 _LONGEST_KEY = 500
 
@@ -39,12 +47,17 @@ class Tool(Generic[P, R]):
         key: str | None = None,
         queue: str | None = None,
         on_error: OnError = "model",
-        ends_run: bool = False,
+        ends_run: EndsRun = False,
         limits: Limits | None = None,
         depends_on: str | None = None,
         credential: Credential | None = None,
         classify: Classifier | None = None,
         cache: bool = False,
+        verify_after: bool = False,
+        approval: Approval = False,
+        expires_s: float = DAY_S,
+        no_compensation: str | None = None,
+        person: Person | None = None,
     ) -> None:
         self.function = function
         self.name: str = name or str(getattr(function, "__name__", ""))
@@ -61,9 +74,14 @@ class Tool(Generic[P, R]):
         self.credential = credential
         self.classify = classify
         self.cache = cache
+        self.verify_after = verify_after
+        self.approval = approval
+        self.expires_s = expires_s
+        self.no_compensation = no_compensation
+        self.asks = person
         self.signature = read_signature(function, self.name)
-        self.verifier: Callable[..., Any] | None = None
-        self.compensator: Callable[..., Any] | None = None
+        self.verifier: Verifier | None = None
+        self.compensator: Compensator | None = None
         self.__doc__ = function.__doc__
         self.__name__ = self.name
         check_tool(self)
@@ -90,15 +108,57 @@ class Tool(Generic[P, R]):
         values = {"user_id": user_id, **arguments}
         return [None if rate.key is None else _filled(rate.key, values) for rate in self.limits.rates]
 
+    @property
+    def verify_task(self) -> str:
+        """The name of the Celery task that verifies its calls."""
+        return verify_task_of(self.task_name)
+
+    @property
+    def compensate_task(self) -> str:
+        """The name of the Celery task that undoes its calls."""
+        return f"{self.task_name}.compensate"
+
+    def person_for(self, arguments: Mapping[str, Any]) -> Person | None:
+        """Return what a call wants of a person first; raise ValueError where its predicate cannot say."""
+        if self.asks is not None or isinstance(self.approval, bool):
+            return self.asks or (Person.APPROVAL if self.approval else None)
+        try:
+            needed = self.approval(**self.signature.parse(arguments, defaults=True))
+        except Exception as error:
+            raise ValueError(f"the approval of {self.name!r} cannot be judged: {error}") from error
+        return Person.APPROVAL if needed else None
+
     def verify(self, function: F) -> F:
-        """Declare how to ask whether the effect happened. It takes the context and the call's own arguments."""
-        self.verifier = function
+        """Declare how to ask whether a call happened.
+
+        It takes the context and, by name, the call's own arguments, and answers Happened(result), NotHappened() or
+        Unknown(reason). `ctx.idempotency_key` is the call's own.
+        """
+        self.verifier = read_verifier(function, self.name, self.signature)
         return function
 
-    def compensate(self, function: F) -> F:
-        """Declare how to undo the effect. It takes the context, the result, and the call's own arguments."""
-        self.compensator = function
-        return function
+    @overload
+    def compensate(self, function: F) -> F: ...
+
+    @overload
+    def compensate(self, *, effect: str | None = None, timeout_s: float | None = None) -> Callable[[F], F]: ...
+
+    def compensate(
+        self, function: F | None = None, *, effect: str | None = None, timeout_s: float | None = None
+    ) -> F | Callable[[F], F]:
+        """Declare how to undo a call. It takes the context, the result, and by name the call's own arguments.
+
+        `effect` is the class of the undoing itself: that of the tool where it says nothing, but `unsafe` for a
+        `verified` tool, whose verification asks about another call. Its key is its own; `ctx.subject_key` is the key
+        of the call that it undoes.
+        """
+
+        def declare(function: F) -> F:
+            limit_s = self.timeout_s if timeout_s is None else timeout_s
+            self.compensator = read_compensator(function, self.name, self.signature, self.effect, effect, limit_s)
+            return function
+
+        return declare if function is None else declare(function)
 
     def key_for(self, arguments: Mapping[str, Any]) -> str | None:
         """Return the business key of a call, None where the tool names none; raise ValueError for what can't be one."""
@@ -142,6 +202,16 @@ class Tool(Generic[P, R]):
             raise DeclarationError(
                 f"{self.place}: tool {self.name!r} is 'verified' but nothing verifies it; add @{self.name}.verify"
             )
+        if self.verify_after and self.verifier is None:
+            raise DeclarationError(
+                f"{self.place}: tool {self.name!r} has verify_after=True but nothing verifies it; "
+                f"add @{self.name}.verify"
+            )
+
+
+def verify_task_of(task_name: str) -> str:
+    """Return the name of the task that verifies the calls of a tool's task."""
+    return f"{task_name}.verify"
 
 
 def tool(
@@ -153,24 +223,33 @@ def tool(
     key: str | None = None,
     queue: str | None = None,
     on_error: OnError = "model",
-    ends_run: bool = False,
+    ends_run: EndsRun = False,
     limits: Limits | None = None,
     depends_on: str | None = None,
     credential: Credential | None = None,
     classify: Classifier | None = None,
     cache: bool = False,
+    verify_after: bool = False,
+    approval: Approval = False,
+    expires_s: float = DAY_S,
+    no_compensation: str | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]:
     """Declare a tool.
 
     `effect` is one of read, transactional, keyed, idempotent, verified, unsafe and has no default. `timeout_s` bounds
     one call. `key` is a template over the parameters, for effects that must happen once across runs. `queue` is the
     Celery queue (`tool.<name>` by default). `on_error="fail"` ends the run when the tool fails; otherwise the model is
-    told. With `ends_run` the tool's answer is the run's result.
+    told. With `ends_run` the tool's answer is the run's result; with `ends_run="handoff"` its outcome is `handoff`.
 
     `limits` are the tool's slots, rates, breaker and retry budget. Tools that name the same `depends_on` share a
     breaker. `credential` is refreshed once when the other side answers 401. `classify(error)` answers a kind of the
     taxonomy, a `ToolError`, or None for what it doesn't know. With `cache` (of a `read` tool) the same call is made
     once per run.
+
+    `settle_s` is how many seconds after it was sent a request may still take effect (30 where nothing is said); a
+    verification waits so long. With `verify_after` each call is verified, those too that were answered with success.
+    `approval` is True, or a predicate over the call's arguments by name: such a call waits until a person approves it,
+    for at most `expires_s` seconds. `no_compensation` states why an effect has no compensation.
     """
 
     def declare(function: Callable[P, R]) -> Tool[P, R]:
@@ -191,6 +270,10 @@ def tool(
             credential=credential,
             classify=classify,
             cache=cache,
+            verify_after=verify_after,
+            approval=approval,
+            expires_s=expires_s,
+            no_compensation=no_compensation,
         )
 
     return declare

@@ -34,6 +34,22 @@ def check_tool(tool: Tool[Any, Any]) -> None:
     if tool.key is not None:
         _check_template(where, "key", tool.key, set(tool.signature.arguments.model_fields))
     _check_limits(tool, where)
+    _check_people(tool, where)
+
+
+def _check_people(tool: Tool[Any, Any], where: str) -> None:
+    if not (isinstance(tool.approval, bool) or callable(tool.approval)):
+        raise DeclarationError(f"{where}: approval={tool.approval!r}; give True, or a predicate over the arguments")
+    if tool.ends_run not in {True, False, "handoff"}:
+        raise DeclarationError(f"{where}: ends_run={tool.ends_run!r}; give True, False or 'handoff'")
+    if not 0 < tool.expires_s < math.inf:
+        raise DeclarationError(f"{where}: expires_s={tool.expires_s!r}; give seconds above zero")
+    if tool.verify_after and tool.effect in {Effect.READ, Effect.TRANSACTIONAL}:
+        raise DeclarationError(
+            f"{where}: verify_after=True, but of a {tool.effect!s} call there is nothing to verify outside; leave it out"
+        )
+    if tool.no_compensation is not None and not str(tool.no_compensation).strip():
+        raise DeclarationError(f"{where}: no_compensation is empty; say why the effect cannot, or need not, be undone")
 
 
 def _check_times(tool: Tool[Any, Any], where: str) -> None:

@@ -9,15 +9,15 @@ from agentflow.declare.budget import Budget
 from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
 from agentflow.declare.fallback import Fallback
 from agentflow.declare.tool import Tool
-from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
+from agentflow.domain.decision import Decision, Compensate, Done, Fail, Next, Wait
 from agentflow.domain.run import Outcome, Run
 from agentflow.domain.step import NewStep, Step
 
 
 class Workflow(Declaration):
-    """Tools under `decide(run, history) -> Next | Wait | Done | Fail`, a pure function.
+    """Tools under `decide(run, history) -> Next | Wait | Done | Fail | Compensate`, a pure function.
 
-    `history` is the run's steps in order. The function is asked again after every outcome; it runs after the outcome
+    `history` is the run's steps in order, without the engine's own (verifications, compensations, approvals). The function is asked again after every outcome; it runs after the outcome
     is recorded, so that an error or a hang in it loses nothing.
     """
 
@@ -33,9 +33,12 @@ class Workflow(Declaration):
         input: Any = None,
         budget: Budget | None = None,
         fallback: Fallback | Fail | None = None,
+        on_failure: str | None = None,
         queue: str = COORDINATOR_QUEUE,
     ) -> None:
-        super().__init__(name, tools=tools, input=input, budget=budget, fallback=fallback, queue=queue)
+        super().__init__(
+            name, tools=tools, input=input, budget=budget, fallback=fallback, on_failure=on_failure, queue=queue
+        )
         self._decide = decide
 
     def decide(self, run: Run, history: Sequence[Step]) -> Decision:
@@ -46,14 +49,14 @@ class Workflow(Declaration):
                 self._check_steps(steps)
             case Done(_, outcome, None | Mapping()):
                 Outcome(outcome)
-            case Fail(str(reason), str()) if reason and reason.isprintable():
+            case Fail(str(reason), str()) | Compensate(str(reason), str()) if reason and reason.isprintable():
                 pass
             case Wait():
                 pass
             case _:
                 raise TypeError(
                     f"the coordinator of {self.name!r} answered {decision!r}; "
-                    "answer Next(steps), Wait(), Done(result) or Fail(reason, message)"
+                    "answer Next(steps), Wait(), Done(result), Fail(reason, message) or Compensate(reason)"
                 )
         return decision
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,7 @@ class ClaimAnswer(StrEnum):
     CACHED = "cached"
     BUDGET_RESERVED = "budget_reserved"
     DENIED = "denied"
+    UNAPPROVED = "unapproved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,20 @@ class LockedStep:
     claimed_at: datetime | None = None
     bulkhead: str | None = None
     reserved: Reserved = field(default_factory=Reserved)
+    error: Mapping[str, Any] | None = None
+    waiting_reason: str | None = None
+    subject_index: int | None = None
+    subject_tool: str | None = None
+    person: str | None = None
+    settle_s: float | None = None
+    verify_after: bool = False
+    unconfirmed: Mapping[str, Any] | None = None
+    key_generation: int = 1
+
+    @property
+    def sent_key(self) -> str:
+        """The key that the other side is shown: one that was used before and undone since is another one."""
+        return self.idempotency_key if self.key_generation == 1 else f"{self.idempotency_key}#{self.key_generation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,7 @@ class KeyRecord:
     args_hash: bytes
     status: str
     output: Any
+    generation: int = 1
 
 
 @dataclass(frozen=True, slots=True)

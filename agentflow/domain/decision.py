@@ -43,4 +43,13 @@ class Fail:
     step_index: int | None = None
 
 
-Decision = Next | Wait | Done | Fail
+@dataclass(frozen=True, slots=True)
+class Compensate:
+    """The run undoes what it did, newest first, and then ends `failed`, whatever its declaration says of failures."""
+
+    reason: str
+    message: str = ""
+    step_index: int | None = None
+
+
+Decision = Next | Wait | Done | Fail | Compensate

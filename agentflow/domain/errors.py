@@ -11,6 +11,8 @@ AgentflowError
 │   ├── InputTooLarge
 │   └── IdempotencyConflict
 ├── UnknownTool                 what is to be paused or resumed is registered by no worker
+├── InterventionRefused         what a person asked for is refused, nothing was changed
+├── ApprovalNotFound
 ├── RunNotFound
 ├── RunFailed                   the run that was waited for did not end `done`
 ├── WaitTimeout
@@ -71,6 +73,14 @@ class IdempotencyConflict(SubmissionRefused):
 
 class UnknownTool(AgentflowError):
     """No worker has registered this tool or model."""
+
+
+class InterventionRefused(AgentflowError):
+    """What was asked for is refused; nothing was changed."""
+
+
+class ApprovalNotFound(AgentflowError):
+    """No approval or question has this id."""
 
 
 class RunNotFound(AgentflowError):

@@ -29,6 +29,22 @@ class RunStatus(StrEnum):
         return self in FINAL_RUN_STATUSES
 
 
+class Compensation(StrEnum):
+    """What became of a run's effects when it did not end `done`; None of one whose effects nobody had to judge."""
+
+    DONE = "done"
+    FAILED = "failed"
+    KEPT = "kept"
+
+
+class OnFailure(StrEnum):
+    """What happens to what a run did, when it fails."""
+
+    KEEP = "keep"
+    COMPENSATE = "compensate"
+    ASK = "ask"
+
+
 class Outcome(StrEnum):
     """What a finished run came to."""
 
@@ -76,6 +92,20 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run will end once what it did is undone, or a person has said that it stays.
+
+    `status` is failed or cancelled. `asks` says that a person is asked first.
+    """
+
+    status: RunStatus
+    reason: str
+    message: str = ""
+    step_index: int | None = None
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run as a decision sees it. `version` counts what was recorded: a decision on an older one is not written."""
 
@@ -100,3 +130,9 @@ class Run:
     waiting_reason: str | None = None
     queue: str = "coordinator"
     fallback: str = "fail"
+    on_failure: str = "keep"
+    ending: Ending | None = None
+    compensation: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    forked_from: str | None = None
+    notify: Mapping[str, Any] = field(default_factory=dict)

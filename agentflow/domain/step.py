@@ -33,7 +33,8 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
     StepStatus.IN_DOUBT: frozenset({StepStatus.OK, StepStatus.ERROR, StepStatus.PENDING}),
     StepStatus.OK: frozenset(),
     StepStatus.ERROR: frozenset({StepStatus.PENDING}),
-    StepStatus.SKIPPED: frozenset(),
+    # By an operator alone, who reopens a failed run.
+    StepStatus.SKIPPED: frozenset({StepStatus.PENDING}),
 }
 
 
@@ -54,7 +55,14 @@ class Effect(StrEnum):
 
 
 MODEL = "model"
-RESERVED_TOOL_NAMES = frozenset({MODEL, "approval", "verify", "compensate", "question"})
+APPROVAL = "approval"
+VERIFY = "verify"
+COMPENSATE = "compensate"
+RESERVED_TOOL_NAMES = frozenset({MODEL, APPROVAL, VERIFY, COMPENSATE, "question"})
+# Steps that clear up what others left: a run that stops, or is past its deadline, still takes them.
+CLEARING = frozenset({VERIFY, COMPENSATE})
+# Such a step belongs to the engine, not to the plan of a coordinator.
+OWN_STEPS = CLEARING | {APPROVAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,11 @@ class NewStep:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step as a decision sees it."""
+    """A step as a decision sees it.
+
+    `subject_index` and `subject_tool` name the step that a verification or a compensation is about. `noted` is what
+    it wrote into the scratchpad.
+    """
 
     run_id: str
     step_index: int
@@ -84,6 +96,10 @@ class Step:
     idempotency_key: str = ""
     waiting_reason: str | None = None
     next_attempt_at: datetime | None = None
+    effect: Effect = Effect.READ
+    subject_index: int | None = None
+    subject_tool: str | None = None
+    noted: Mapping[str, Any] | None = None
 
     @property
     def is_open(self) -> bool:

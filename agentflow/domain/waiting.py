@@ -1,4 +1,4 @@
-"""What a step that the gate has denied waits for, machine-readable."""
+"""What steps wait for, machine-readable: the gate, a person, the answer of a verification."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ class Denial(StrEnum):
 
 
 TOOL_PAUSED = "tool_paused"
+RUN_PAUSED = "run_paused"
+
+# A step in doubt that is being verified needs no person yet.
+VERIFYING = "verifying"
+IN_DOUBT = "in_doubt"
+
+
+class Person(StrEnum):
+    """What a step wants of a person; also its waiting reason."""
+
+    APPROVAL = "approval"
+    QUESTION = "question"
+
 
 # A step with one of these reasons is woken when there is room, at most as many steps as fit.
 GATED = (*(denial.value for denial in Denial), TOOL_PAUSED)

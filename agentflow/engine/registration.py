@@ -49,6 +49,7 @@ class Registration:
                     "input_schema": agent.input_schema,
                     "budget": agent.budget.as_json(),
                     "fallback": agent.fallback.word,
+                    "on_failure": agent.on_failure,
                     "tools": [{"name": tool.name, **describe_tool(tool)} for tool in agent.tools.values()],
                     "model": _describe_model(agent),
                 },

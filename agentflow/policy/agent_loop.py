@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
-from agentflow.domain.run import Run
+from agentflow.domain.run import Outcome, Run
 from agentflow.domain.step import MODEL, NewStep, Step, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
 class AgentRules:
-    """What the loop has to know of an agent: its first message, and the tools that end or fail a run."""
+    """What the loop has to know of an agent: its first message, and the tools that end a run, with its outcome, or fail it."""
 
     first_message: Callable[[Any], str]
-    ends_run: frozenset[str]
+    ends_run: Mapping[str, Outcome]
     fails_run: frozenset[str]
 
 
@@ -49,7 +49,7 @@ def _after_tool_calls(run: Run, history: Sequence[Step], thought: Step, rules: A
         if step.status is StepStatus.ERROR and step.tool_name in rules.fails_run:
             return _failed(step, "tool_failed")
         if step.status is StepStatus.OK and step.tool_name in rules.ends_run:
-            return Done(step.output)
+            return Done(step.output, rules.ends_run[step.tool_name])
     if None in inputs:
         return _after_unusable(run, [step for step in history if step.tool_name == MODEL], {})
     return Next([NewStep(MODEL, {})])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentflow.domain.claim import KeyRecord, LockedStep
-from agentflow.domain.run import Reserved, Run, RunStatus, Spent
+from agentflow.domain.run import Ending, Reserved, Run, RunStatus, Spent
 from agentflow.domain.step import Effect, Step, StepStatus
 
 
@@ -34,6 +34,12 @@ def run_of(row: Mapping[str, Any]) -> Run:
         waiting_reason=row["waiting_reason"],
         queue=row["queue"],
         fallback=row["fallback"],
+        on_failure=row["on_failure"],
+        ending=ending_of(row["ending"]),
+        compensation=row["compensation"],
+        overrides=row["overrides"] or {},
+        forked_from=_id_of(row["forked_from"]),
+        notify=row["notify"] or {},
     )
 
 
@@ -53,7 +59,16 @@ def step_of(row: Mapping[str, Any]) -> Step:
         idempotency_key=row["idempotency_key"],
         waiting_reason=row["waiting_reason"],
         next_attempt_at=row["next_attempt_at"],
+        effect=Effect(row["effect"]),
+        subject_index=row["subject_index"],
+        subject_tool=row["subject_tool"],
+        noted=row["noted"],
     )
+
+
+def ending_of(stored: Mapping[str, Any] | None) -> Ending | None:
+    """Return how a run will end; None where nothing is decided."""
+    return None if stored is None else Ending(**{**stored, "status": RunStatus(stored["status"])})
 
 
 def locked_step_of(row: Mapping[str, Any]) -> LockedStep:
@@ -82,12 +97,28 @@ def locked_step_of(row: Mapping[str, Any]) -> LockedStep:
         claimed_at=row["claimed_at"],
         bulkhead=row["bulkhead"],
         reserved=Reserved(row["reserved_tokens"], row["reserved_cost_usd"]),
+        error=row["error"],
+        waiting_reason=row["waiting_reason"],
+        subject_index=row["subject_index"],
+        subject_tool=row["subject_tool"],
+        person=row["person"],
+        settle_s=row["settle_s"],
+        verify_after=row["verify_after"],
+        unconfirmed=row["unconfirmed"],
+        key_generation=row["key_generation"],
     )
 
 
 def key_of(row: Mapping[str, Any]) -> KeyRecord:
     """Return an idempotency record's row as a value."""
-    return KeyRecord(str(row["run_id"]), row["step_index"], bytes(row["args_hash"]), row["status"], row["output"])
+    return KeyRecord(
+        str(row["run_id"]),
+        row["step_index"],
+        bytes(row["args_hash"]),
+        row["status"],
+        row["output"],
+        row["generation"],
+    )
 
 
 def _id_of(value: Any) -> str | None:

@@ -22,7 +22,10 @@ _NOTHING = Reserved()
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step as it is written: what was decided, and what its declaration says of it."""
+    """A step as it is written: what was decided, and what its declaration says of it.
+
+    It is due after `after_s` seconds; what waits for a `person` expires then.
+    """
 
     run_id: str
     step_index: int
@@ -40,6 +43,13 @@ class PlannedStep:
     parent_index: int | None
     call_index: int | None
     bulkhead: str | None
+    subject_index: int | None = None
+    subject_tool: str | None = None
+    person: str | None = None
+    settle_s: float | None = None
+    verify_after: bool = False
+    waiting_reason: str | None = None
+    after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Submission:
     idempotency_key: str | None
     budget: Mapping[str, Any]
     fallback: str
+    on_failure: str
+    notify: Mapping[str, Any] | None
     not_before: datetime | None
     hinted: bool
 
@@ -59,6 +61,8 @@ def submit(run_statement: RunStatement, submission: Submission) -> Submitted:
             "idempotency_key": submission.idempotency_key,
             "budget": payload.dumps(dict(submission.budget)),
             "fallback": submission.fallback,
+            "on_failure": submission.on_failure,
+            "notify": None if submission.notify is None else payload.dumps(dict(submission.notify)),
             "not_before": submission.not_before,
             "hinted": submission.hinted,
             "flags": list(submission.input.flags),

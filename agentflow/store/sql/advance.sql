@@ -4,14 +4,15 @@ select
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
     r.reserved_tokens, r.reserved_cost_usd,
     r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
-    r.created_at, r.fallback, r.not_before, r.not_before is null or r.not_before <= clock_timestamp() as is_due
+    r.created_at, r.fallback, r.on_failure, r.ending, r.compensation, r.overrides,
+    r.forked_from, r.notify, r.not_before, r.not_before is null or r.not_before <= clock_timestamp() as is_due
 from {schema}.agent_runs r
 where r.run_id = %(run_id)s
 
 -- read_steps: read a run's steps in order
 select
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, parent_index,
-    call_index, waiting_reason, next_attempt_at
+    call_index, waiting_reason, next_attempt_at, effect, subject_index, subject_tool, noted
 from {schema}.agent_steps
 where run_id = %(run_id)s
 order by step_index
@@ -19,7 +20,7 @@ order by step_index
 -- read_earlier_steps: read the steps of the runs that had their turn before this one's, in the order of their turns
 select
     s.run_id, s.step_index, s.tool_name, s.tool_input, s.tool_output, s.error, s.status, s.attempt, s.idempotency_key,
-    s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at
+    s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at, s.effect, s.subject_index, s.subject_tool, s.noted
 from {schema}.agent_runs r
 join {schema}.agent_steps s on s.run_id = r.run_id
 where r.tenant = %(tenant)s and r.conversation_id = %(conversation_id)s

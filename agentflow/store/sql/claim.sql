@@ -4,7 +4,8 @@ select
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
     r.reserved_tokens, r.reserved_cost_usd,
     r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
-    r.created_at, r.fallback, clock_timestamp() as now
+    r.created_at, r.fallback, r.on_failure, r.ending, r.compensation, r.overrides,
+    r.forked_from, r.notify, clock_timestamp() as now
 from {schema}.agent_runs r
 where r.run_id = %(run_id)s
 for update of r
@@ -21,7 +22,7 @@ select
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
     args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
     claimed_at, lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant, bulkhead, reserved_tokens,
-    reserved_cost_usd
+    reserved_cost_usd, subject_index, subject_tool, person, settle_s, verify_after, unconfirmed, key_generation
 from {schema}.agent_steps
 where run_id = %(run_id)s and step_index = %(step_index)s
 for update
@@ -32,7 +33,7 @@ values (%(tenant)s, %(tool)s, %(key)s, %(run_id)s, %(step_index)s, %(args_hash)s
 on conflict do nothing
 
 -- lock_key: lock an idempotency record and read it
-select run_id, step_index, args_hash, status, output from {schema}.idempotency_records
+select run_id, step_index, args_hash, status, output, generation from {schema}.idempotency_records
 where tenant = %(tenant)s and tool = %(tool)s and key = %(key)s
 order by generation desc limit 1
 for update

@@ -103,12 +103,15 @@ returning s.run_id, s.step_index, s.task_name, s.queue
 -- insert_step: add a step to a run
 insert into {schema}.agent_steps (
     run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
-    task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, hinted_at
+    task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, subject_index, subject_tool, person, settle_s,
+    verify_after, waiting_reason, next_attempt_at, hinted_at
 )
 values (
     %(run_id)s, %(step_index)s, %(tenant)s, %(tool_name)s, %(input)s::json, %(idempotency_key)s, %(business_key)s,
     %(args_hash)s, %(agent_version)s, %(task_name)s, %(queue)s, %(effect)s, %(timeout_s)s, %(parent_index)s,
-    %(call_index)s, %(bulkhead)s, clock_timestamp()
+    %(call_index)s, %(bulkhead)s, %(subject_index)s, %(subject_tool)s, %(person)s, %(settle_s)s, %(verify_after)s,
+    %(waiting_reason)s, clock_timestamp() + make_interval(secs => %(after_s)s),
+    case when %(after_s)s::float is null then clock_timestamp() end
 )
 
 -- mark_decided: note that the run's history up to its version has been decided on
@@ -175,7 +178,7 @@ returning
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
     args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
     claimed_at, lease_until, next_attempt_at, waiting_reason, quarantined, deaths, tenant, bulkhead, reserved_tokens,
-    reserved_cost_usd
+    reserved_cost_usd, subject_index, subject_tool, person, settle_s, verify_after, unconfirmed, key_generation
 
 -- check_constraints: raise now what a deferred constraint would raise at the commit
 set constraints all immediate

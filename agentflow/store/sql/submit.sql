@@ -2,11 +2,12 @@
 with submitted as (
     insert into {schema}.agent_runs (
         run_id, tenant, user_id, agent, agent_version, queue, input_payload, input_hash, conversation_id,
-        idempotency_key, budget, fallback, not_before, advance_due_at, advance_hinted_at, flags
+        idempotency_key, budget, fallback, on_failure, notify, not_before, advance_due_at, advance_hinted_at, flags
     )
     values (
         %(run_id)s, %(tenant)s, %(user_id)s, %(agent)s, %(agent_version)s, %(queue)s, %(input)s::json, %(input_hash)s,
-        %(conversation_id)s, %(idempotency_key)s, %(budget)s::jsonb, %(fallback)s, %(not_before)s::timestamptz,
+        %(conversation_id)s, %(idempotency_key)s, %(budget)s::jsonb, %(fallback)s,
+        %(on_failure)s, %(notify)s::json, %(not_before)s::timestamptz,
         coalesce(%(not_before)s::timestamptz, clock_timestamp()),
         case when %(hinted)s then clock_timestamp() end, %(flags)s::text[]
     )
@@ -23,7 +24,7 @@ select run_id, agent, input_hash from {schema}.agent_runs
 where run_id = %(run_id)s or (tenant = %(tenant)s and idempotency_key = %(idempotency_key)s)
 
 -- agent_by_name: read the newest registration of an agent
-select name, version, kind, queue, queues, input_schema, budget, fallback, tools
+select name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools
 from {schema}.agents where name = %(name)s order by registered_at desc limit 1
 
 -- agent_names: list the agents that workers have registered

@@ -4,10 +4,10 @@ values (%(worker_id)s, %(hostname)s, %(pid)s, %(pool)s, %(queues)s::text[], %(ag
 on conflict (worker_id) do update set heartbeat_at = clock_timestamp(), stopped_at = null
 
 -- register_agent: write what a worker serves, for clients that do not have the code
-insert into {schema}.agents (name, version, kind, queue, queues, input_schema, budget, fallback, tools, model)
+insert into {schema}.agents (name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools, model)
 values (
     %(name)s, %(version)s, %(kind)s, %(queue)s, %(queues)s::text[], %(input_schema)s::jsonb, %(budget)s::jsonb,
-    %(fallback)s, %(tools)s::jsonb, %(model)s::jsonb
+    %(fallback)s, %(on_failure)s, %(tools)s::jsonb, %(model)s::jsonb
 )
 on conflict (name, version) do update
 set queue = excluded.queue, queues = excluded.queues, model = excluded.model, registered_at = clock_timestamp()

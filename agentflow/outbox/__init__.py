@@ -1,0 +1,1 @@
+"""Carrying messages out of the outbox: e-mail by SMTP, webhooks by HTTP."""
