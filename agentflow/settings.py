@@ -12,6 +12,9 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentflow.domain.errors import ConfigError
+from agentflow.outbox.mail_server import MailServer
+from agentflow.outbox.signing import Signer
+from agentflow.policy.addresses import PrivateReach
 
 MAX_INPUT_BYTES = 1_000_000
 
@@ -38,11 +41,15 @@ class Settings(BaseSettings):
     alert_urls: SecretStr | None = None
     alert_period_s: float = Field(3600.0, gt=0, allow_inf_nan=False)
     api_url: str | None = None
+    smtp_url: SecretStr | None = None
+    email_on_doubt: Literal["ask", "resend"] = "ask"
+    webhook_secret: SecretStr | None = None
+    webhook_private: str = ""
     sentry_dsn: SecretStr | None = Field(None, validation_alias=AliasChoices("AGENTFLOW_SENTRY_DSN", "SENTRY_DSN"))
 
     @field_validator(
         "database_url", "redis_url", "llm_base_url", "flower_auth", "pools", "log_format", "alert_urls", "api_url",
-        "sentry_dsn", mode="before",
+        "sentry_dsn", "smtp_url", "webhook_secret", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
@@ -80,6 +87,31 @@ class Settings(BaseSettings):
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).netloc):
             raise ValueError("write it as https://host[:port]")
         return value and value.rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            MailServer.read(value.get_secret_value())
+        return value
+
+    @field_validator("email_on_doubt", mode="before")
+    @classmethod
+    def _asks_by_default(cls, value: object) -> object:
+        return value or "ask"
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _are_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            Signer.read(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_private")
+    @classmethod
+    def _are_networks_or_hosts(cls, value: str) -> str:
+        PrivateReach.read(value)
+        return value
 
     @field_validator("sentry_dsn")
     @classmethod

@@ -18,7 +18,7 @@ services = _open.enter_context(connected(settings()))
 app = Celery("agentflow", broker=services.redis_url)
 app.config_from_object(layout.module_name("config.celery"))
 app.conf.imports = [
-    layout.module_name(f"tasks.{name}") for name in ("steps", "coordinator", "maintenance", "lifecycle")
+    layout.module_name(f"tasks.{name}") for name in ("steps", "coordinator", "outbox", "maintenance", "lifecycle")
 ]
 app.conf.beat_schedule = {
     "forget-workers": {"task": "maintenance.forget_workers", "schedule": 3600.0, "options": {"queue": "coordinator"}},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from functools import cached_property
 
 from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
+from agentflow.declare.delivery import DeliveryKind
 from agentflow.declare.registry import Registry, load
 from agentflow.domain.identity import Worker
 from agentflow.engine.pager import Pager
@@ -17,6 +19,7 @@ from agentflow.gate.fleet import fleet_gate
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.llm.clients import client_for
 from agentflow.llm.protocol import ModelClient
+from agentflow.outbox.kinds import builtin_kinds
 from agentflow.settings import settings
 from agentflow.store.database import Database
 from agentflow.telemetry.sentry import report_bug
@@ -43,6 +46,11 @@ class Process:
     def registry(self) -> Registry:
         """What this worker serves."""
         return load(settings().agent_modules)
+
+    @cached_property
+    def deliveries(self) -> Mapping[str, DeliveryKind]:
+        """The kinds of messages that this worker can deliver."""
+        return {**builtin_kinds(settings()), **self.registry.deliveries}
 
     @property
     def runtime(self) -> Runtime:
@@ -78,6 +86,7 @@ class Process:
             models=self.model_client,
             isolated=self.isolated,
             gate=self.gate(),
+            deliveries=self.deliveries,
             pool_slots=int(os.environ.get("AGENTFLOW_POOL_SLOTS", "0")) or None,
             prices=configured.price_table,
             report_bug=report_bug,

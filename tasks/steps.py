@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from celery import Task
@@ -12,11 +13,12 @@ from agentflow.domain.outcome import Completed, Failed, InDoubt, Retrying
 from agentflow.engine.executor import Ending, Fenced, execute_step
 from agentflow.engine.planning import MODEL_TASK
 from agentflow.engine.runtime import RECORD_MARGIN_S
+from agentflow.engine.undoing import APPROVAL_TASK
 
 from .app import app
 from .process import process
 
-_DUPLICATES = {ClaimAnswer.DUPLICATE, ClaimAnswer.RUN_STOPPED}
+_DUPLICATES = {ClaimAnswer.DUPLICATE, ClaimAnswer.RUN_STOPPED, ClaimAnswer.UNAPPROVED}
 _PARKED = {
     ClaimAnswer.NOT_DUE,
     ClaimAnswer.KEY_IN_FLIGHT,
@@ -83,12 +85,22 @@ def _retry(reason: str) -> NoReturn:
 
 
 def _register() -> None:
-    limits = {tool.task_name: tool.timeout_s for tool in process.registry.tools.values()}
-    for name in sorted({MODEL_TASK, *limits}):
+    limits = dict(_limits())
+    for name in sorted({MODEL_TASK, APPROVAL_TASK, *limits}):
         attributes: dict[str, Any] = {"name": name, "__module__": __name__}
         if name in limits:
             attributes["time_limit"] = limits[name] + RECORD_MARGIN_S + _BEHIND_THE_TIMER_S
         app.register_task(type("StepTask", (StepTask,), attributes)())
+
+
+def _limits() -> Iterator[tuple[str, float]]:
+    """Yield the tasks of each tool: its calls, their verification, their compensation."""
+    for tool in process.registry.tools.values():
+        yield tool.task_name, tool.timeout_s
+        if tool.verifier is not None:
+            yield tool.verify_task, tool.timeout_s
+        if tool.compensator is not None:
+            yield tool.compensate_task, tool.compensator.timeout_s
 
 
 _register()

@@ -72,9 +72,8 @@ class BrokerHints:
             self._drop()
 
     def _send(self, hint: Hint) -> None:
-        kwargs: dict[str, Any] = {"run_id": hint.run_id}
-        if hint.step_index is not None:
-            kwargs["step_index"] = hint.step_index
+        ids = {"run_id": hint.run_id, "step_index": hint.step_index}
+        kwargs = {name: value for name, value in ids.items() if value is not None}
         message = self._app.amqp.as_task_v2(str(uuid.uuid4()), hint.task_name, (), kwargs, ignore_result=True)
         connection = self._open()
         if self._producer is None:

@@ -33,8 +33,29 @@ def list_agents(*, json: AsJson = False) -> None:
 
 
 @app.command()
-def check(*, json: AsJson = False) -> None:
+def check(
+    *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Say what the declarations leave open; exit 1 then.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Load what AGENTFLOW_AGENTS names and say of each tool how it will be run; exit 1 where something is wrong."""
+    from agentflow.cli.checklist import open_in, print_declared, unserved_in
+    from agentflow.cli.output import print_json
+
+    declared = _declared_here(json=json)
+    agents = declared["agents"]
+    is_wrong = bool(unserved_in(agents)) or (strict and bool(open_in(agents)))
+    if json:
+        print_json({"ok": not is_wrong, **declared})
+    else:
+        print_declared(agents, strict=strict)
+    if is_wrong:
+        raise typer.Exit(1)
+
+
+def _declared_here(*, json: bool) -> Mapping[str, Any]:
     from agentflow.cli.complaints import WrongUse, complain
     from agentflow.cli.environment import import_from
     from agentflow.cli.output import print_json
@@ -47,16 +68,12 @@ def check(*, json: AsJson = False) -> None:
         raise WrongUse("AGENTFLOW_AGENTS is not set: name the modules that declare your agents, in .env say")
     import_from(Path.cwd())
     try:
-        declared = served_here(configured).described()
+        return served_here(configured).described()
     except (DeclarationError, ConfigError) as error:
         if json:
             print_json({"ok": False, "error": str(error)})
         complain(error)
         raise typer.Exit(1) from None
-    if json:
-        print_json({"ok": True, **declared})
-    else:
-        _print_declared(declared)
 
 
 def _print_registered(found: Sequence[Mapping[str, Any]]) -> None:
@@ -71,25 +88,3 @@ def _print_registered(found: Sequence[Mapping[str, Any]]) -> None:
         served = ", ".join(agent["served_by"]) or "nobody"
         table.add_row(agent["name"], agent["version"], agent["kind"], served, ", ".join(agent["tools"]))
     console().print(table)
-
-
-def _print_declared(declared: Mapping[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from agentflow.cli.output import console
-
-    screen = console()
-    for agent in declared["agents"]:
-        line = Text.assemble((agent["name"], "bold"), f"  {agent['kind']} {agent['version']}")
-        screen.print(line, Text(agent["place"], style="dim"), sep="  ", soft_wrap=True)
-        table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-        for name in ("tool", "effect", "timeout", "pool", "key"):
-            table.add_column(name, overflow="fold")
-        for tool in agent["tools"]:
-            pool = tool["pool"] or "none"
-            # The queue is worth a word only where it is not the tool's own.
-            served = pool if tool["queue"] == f"tool.{tool['name']}" else f"{pool}, by {tool['queue']}"
-            table.add_row(tool["name"], tool["effect"], f"{tool['timeout_s']:g} s", served, tool["key"] or "")
-        screen.print(table)
-    screen.print("everything can be served", style="green")

@@ -12,6 +12,7 @@ import typer
 from agentflow.cli import (
     agents,
     alerts,
+    approvals,
     database,
     dev_command,
     doctor,
@@ -43,6 +44,7 @@ app.command("submit")(submitting.submit)
 app.add_typer(runs.app, name="runs")
 app.add_typer(agents.app, name="agents")
 app.add_typer(tools.app, name="tools")
+app.add_typer(approvals.app, name="approvals")
 app.command("alerts")(alerts.alerts)
 app.command("worker")(worker.worker)
 app.command("beat")(services.beat)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentflow import layout
+from agentflow.cli.declared import describe_agent
 from agentflow.declare.agent import MODEL_QUEUE
-from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration
+from agentflow.declare.declaration import COORDINATOR_QUEUE
 from agentflow.declare.registry import Registry, load
 from agentflow.domain.errors import ConfigError, DeclarationError
 from agentflow.settings import Settings
@@ -53,29 +54,8 @@ class Served:
     def described(self) -> dict[str, Any]:
         """Return agents, tools and pools as JSON data."""
         return {
-            "agents": [self._describe(agent) for _, agent in sorted(self.registry.agents.items())],
+            "agents": [describe_agent(agent, self._pool_of) for _, agent in sorted(self.registry.agents.items())],
             "pools": {pool.name: pool.queues for pool in self.pools.values()},
-        }
-
-    def _describe(self, agent: Declaration) -> dict[str, Any]:
-        tools = [
-            {
-                "name": tool.name,
-                "effect": str(tool.effect),
-                "timeout_s": tool.timeout_s,
-                "key": tool.key,
-                "queue": tool.queue,
-                "pool": self._pool_of(tool.queue),
-                "place": tool.place,
-            }
-            for tool in agent.tools.values()
-        ]
-        return {
-            "name": agent.name,
-            "version": agent.version,
-            "kind": agent.kind,
-            "place": agent.place,
-            "tools": tools,
         }
 
     def _pool_of(self, queue: str) -> str | None:

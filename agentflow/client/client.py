@@ -15,6 +15,7 @@ import uuid_utils
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from agentflow.client.approvals import Approvals
 from agentflow.client.bulkheads import Resumed, breakers_of, check_known, close_breakers, this_person
 from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
@@ -95,9 +96,8 @@ class Client:
 
         `input` is JSON data or a pydantic model. The same idempotency key with the same input is the same run. Runs of
         one conversation go one at a time, in the order submitted. `budget` lowers the agent's ceilings for this run: a
-        mapping names those to lower, a Budget states every one. `notify` says whom to tell of its end, and of its need of
-        a person. With `session` or `connection` (SQLAlchemy's, or a
-        psycopg2 connection) the run is part of the caller's transaction: it exists if that commits. Raises
+        mapping names those to lower, a Budget states every one. `notify` says whom to tell of its end, and of its need
+        of a person. With `session` or `connection` (SQLAlchemy's, or a psycopg2 connection) the run is part of the caller's transaction: it exists if that commits. Raises
         SubmissionRefused, of which UnknownAgent, InvalidInput, InputTooLarge and IdempotencyConflict are kinds; then
         nothing was written.
         """
@@ -193,6 +193,12 @@ class Client:
     def held_tools(self) -> Sequence[Row]:
         """Return what operators have paused: bulkhead (a tool's or a model's name), reason, held_by, held_at."""
         return self.database.atomically(holds.held)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What runs ask of people, and what people say: list, get, approve, reject, answer."""
+        most = self._settings.max_input_bytes
+        return Approvals(self.database, self._settings.tenant, self._publish, max_answer_bytes=most)
 
     @cached_property
     def gate(self) -> Gate | None:

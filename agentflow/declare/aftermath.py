@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from agentflow.declare.companion import Parameters, check_names, named, read_parameters
 from agentflow.declare.context import Context
 from agentflow.declare.signature import Signature, describe, place_of, uses_attribute
 from agentflow.domain.errors import DeclarationError
@@ -23,6 +23,7 @@ _INHERITED = {
     Effect.VERIFIED: Effect.UNSAFE,
     Effect.UNSAFE: Effect.UNSAFE,
 }
+_CLASSES = tuple(effect for effect in Effect if effect in _INHERITED.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Verifier:
     names: tuple[str, ...]
 
     def call(self, context: Context, parsed: Mapping[str, Any]) -> Any:
-        """Ask about a call with these parsed arguments."""
-        given = {name: parsed[name] for name in self.names if name in parsed}
-        return self.function(**given, **({self.context_name: context} if self.context_name else {}))
+        """Ask about a call with these arguments, parsed with their defaults."""
+        with_context = {self.context_name: context} if self.context_name else {}
+        return self.function(**named(self.names, parsed), **with_context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,88 +58,106 @@ class Compensator:
     names: tuple[str, ...]
 
     def call(self, context: Context, result: Any, parsed: Mapping[str, Any]) -> Any:
-        """Undo a call with this stored result and these parsed arguments; raise ValueError where the result is none."""
-        if self.result_type is not None:
-            try:
-                result = self.result_type.validate_python(result)
-            except ValidationError as error:
-                raise ValueError(f"the stored result does not fit {self.result_name!r}: {describe(error)}") from error
-        given = {name: parsed[name] for name in self.names if name in parsed}
+        """Undo a call with this stored result and these arguments, parsed with their defaults.
+
+        Raise ValueError where the result is none that it takes.
+        """
         with_context = {self.context_name: context} if self.context_name else {}
-        return self.function(**{self.result_name: result}, **given, **with_context)
+        return self.function(**{self.result_name: self._parsed(result)}, **named(self.names, parsed), **with_context)
+
+    def _parsed(self, result: Any) -> Any:
+        if self.result_type is None:
+            return result
+        try:
+            return self.result_type.validate_python(result)
+        except ValidationError as error:
+            raise ValueError(f"the stored result does not fit {self.result_name!r}: {describe(error)}") from error
+        except Exception as error:
+            raise ValueError(
+                f"the stored result does not fit {self.result_name!r}: {type(error).__name__}: {error}"
+            ) from error
 
 
-def read_verifier(function: Callable[..., Any], tool: str, signature: Signature) -> Verifier:
-    """Return a tool's verifier; raise DeclarationError for a parameter that is none of the tool's."""
-    context_name, names, _ = _read(function, f"the verifier of {tool!r}")
-    _check_names(function, f"the verifier of {tool!r}", names, signature)
-    return Verifier(function, context_name, names)
+def read_verifier(function: Callable[..., Any], tool: str, signature: Signature, effect: Effect) -> Verifier:
+    """Return a tool's verifier; raise DeclarationError for what cannot be one."""
+    what = f"the verification of {tool!r}"
+    if effect in {Effect.READ, Effect.TRANSACTIONAL}:
+        raise DeclarationError(
+            f"{place_of(function)}: {what}: a {str(effect)!r} call leaves nothing to ask about outside; leave it out"
+        )
+    takes = read_parameters(function, what)
+    check_names(function, what, takes.names, signature)
+    return Verifier(function, takes.context_name, takes.names)
 
 
 def read_compensator(
     function: Callable[..., Any], tool: str, signature: Signature, effect: Effect, said: str | None, timeout_s: float
 ) -> Compensator:
     """Return a tool's compensator; raise DeclarationError for what cannot be one."""
-    where = f"{place_of(function)}: the compensation of {tool!r}"
-    context_name, names, hints = _read(function, f"the compensation of {tool!r}")
-    if not names:
-        raise DeclarationError(f"{where} takes no result; its first parameter beside the Context is the call's result")
+    what = f"the compensation of {tool!r}"
+    where = f"{place_of(function)}: {what}"
     if effect is Effect.READ:
         raise DeclarationError(f"{where}: {tool!r} is 'read' and changes nothing; there is nothing to undo")
-    _check_names(function, f"the compensation of {tool!r}", names[1:], signature)
-    own = _effect_of(where, said) if said is not None else _INHERITED[effect]
-    if own is Effect.TRANSACTIONAL and context_name is None:
-        raise DeclarationError(f"{where} is 'transactional' but takes no Context; add `ctx: Context`")
-    if own is Effect.KEYED and not (context_name and uses_attribute(function, context_name, "idempotency_key")):
-        raise DeclarationError(
-            f"{where} is 'keyed' but never uses its key; send ctx.idempotency_key along, or say effect=... of its own"
-        )
     if not 0 < timeout_s < math.inf:
         raise DeclarationError(f"{where}: timeout_s={timeout_s!r}; give seconds above zero")
-    result = hints.get(names[0])
-    adapter = None if result in {None, Any} else TypeAdapter(result)
+    takes = read_parameters(function, what)
+    _check_result(where, takes, signature)
+    check_names(function, what, takes.names[1:], signature)
+    own = _INHERITED[effect] if said is None else _effect_of(where, said)
+    _check_promise(function, where, own, takes.context_name)
+    adapter = _adapter_of(where, takes.names[0], takes.hints.get(takes.names[0], Any))
     return Compensator(
         function=function,
         effect=own,
         says_effect=said is not None,
         timeout_s=timeout_s,
-        context_name=context_name,
-        result_name=names[0],
+        context_name=takes.context_name,
+        result_name=takes.names[0],
         result_type=adapter,
         takes_none=_takes_none(adapter),
-        names=names[1:],
+        names=takes.names[1:],
     )
 
 
+def _check_result(where: str, takes: Parameters, signature: Signature) -> None:
+    if not takes.names:
+        raise DeclarationError(f"{where} takes no result; its first parameter beside the Context is the call's result")
+    # A compensation that forgot the result would be given it in the place of an argument.
+    if takes.names[0] in signature.arguments.model_fields:
+        raise DeclarationError(
+            f"{where} takes {takes.names[0]!r} first, where it is given the call's result, and the call has an "
+            "argument of that name; put a parameter for the result before it, under another name"
+        )
+
+
 def _effect_of(where: str, said: str) -> Effect:
-    known = [Effect.TRANSACTIONAL, Effect.KEYED, Effect.IDEMPOTENT, Effect.UNSAFE]
-    if said not in known:
-        raise DeclarationError(f"{where}: effect={said!r}; give one of {', '.join(known)}")
+    if said not in _CLASSES:
+        raise DeclarationError(
+            f"{where}: effect={said!r}; give one of {', '.join(_CLASSES)}: an undoing changes something, and its "
+            "tool's verification asks about another call"
+        )
     return Effect(said)
 
 
-def _read(function: Callable[..., Any], what: str) -> tuple[str | None, tuple[str, ...], Mapping[str, Any]]:
+def _check_promise(function: Callable[..., Any], where: str, own: Effect, context_name: str | None) -> None:
+    if own is Effect.TRANSACTIONAL and context_name is None:
+        raise DeclarationError(
+            f"{where} is 'transactional' but takes no Context; add `ctx: Context` and write through ctx.connection, or "
+            "say effect=... of its own"
+        )
+    if own is Effect.KEYED and not (context_name and uses_attribute(function, context_name, "idempotency_key")):
+        raise DeclarationError(
+            f"{where} is 'keyed' but never uses its key; send ctx.idempotency_key along, or say effect=... of its own"
+        )
+
+
+def _adapter_of(where: str, name: str, hint: Any) -> TypeAdapter[Any] | None:
+    if hint is Any:
+        return None
     try:
-        hints = get_type_hints(function)
+        return TypeAdapter(hint)
     except Exception as error:
-        raise DeclarationError(f"{place_of(function)}: the annotations of {what} do not resolve: {error}") from error
-    context_name, names = None, []
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
-            raise DeclarationError(f"{place_of(function)}: {what} takes {parameter}; name every parameter")
-        if hints.get(parameter.name) is Context:
-            context_name = parameter.name
-        else:
-            names.append(parameter.name)
-    return context_name, tuple(names), hints
-
-
-def _check_names(function: Callable[..., Any], what: str, names: tuple[str, ...], signature: Signature) -> None:
-    known = signature.arguments.model_fields
-    for name in names:
-        if name not in known:
-            taken = ", ".join(known) or "none"
-            raise DeclarationError(f"{place_of(function)}: {what} takes {name!r}; the call's own arguments are {taken}")
+        raise DeclarationError(f"{where}: nothing can be read as {name!r}, {hint!r}: {error}") from error
 
 
 def _takes_none(adapter: TypeAdapter[Any] | None) -> bool:
@@ -146,6 +165,6 @@ def _takes_none(adapter: TypeAdapter[Any] | None) -> bool:
         return True
     try:
         adapter.validate_python(None)
-    except ValidationError:
+    except Exception:  # noqa: BLE001 - a validator of the user's own may raise anything
         return False
     return True

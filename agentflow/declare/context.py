@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agentflow.declare.outbox import Outbox
 from agentflow.domain.errors import ToolError
-from agentflow.domain.outcome import OutboxMessage
 from agentflow.domain.run import Run
 
 if TYPE_CHECKING:
@@ -48,29 +48,6 @@ class Scratchpad(MutableMapping[str, Any]):
     def changes(self) -> Mapping[str, Any]:
         """The keys that this step wrote; None stands for a deleted one."""
         return dict(self._changed)
-
-
-class Outbox:
-    """Messages that leave if, and only if, this step is recorded."""
-
-    def __init__(self) -> None:
-        self._messages: list[OutboxMessage] = []
-
-    def email(self, *, to: str, subject: str, body: str) -> None:
-        """Queue an e-mail to one recipient."""
-        for name, value in (("to", to), ("subject", subject)):
-            if "\n" in value or "\r" in value:
-                raise ToolError(f"the e-mail's {name!r} holds a line break", happened=False)
-        self._messages.append(OutboxMessage("email", {"to": to, "subject": subject, "body": body}))
-
-    def webhook(self, url: str, payload: Any) -> None:
-        """Queue a POST of `payload` as JSON to `url`."""
-        self._messages.append(OutboxMessage("webhook", {"url": url, "payload": payload}))
-
-    @property
-    def messages(self) -> tuple[OutboxMessage, ...]:
-        """What was queued, in order."""
-        return tuple(self._messages)
 
 
 @dataclass(slots=True)

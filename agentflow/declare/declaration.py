@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import re
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,9 +15,10 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
+from agentflow.declare.aftermath import Compensator
 from agentflow.declare.budget import Budget
 from agentflow.declare.fallback import Fail, Fallback, fallback_of
-from agentflow.declare.signature import describe
+from agentflow.declare.signature import describe, place_of_caller
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
 from agentflow.domain.errors import DeclarationError, InvalidInput
@@ -34,7 +34,7 @@ class Declaration(ABC):
     """A declared agent.
 
     `decides_at_once` says that `decide` is the engine's own code, quick and total; `asks_model` that a model may be
-    put in the place of another.
+    put in the place of another; `says_on_failure` that `on_failure` is its own word, and not what holds by default.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Declaration(ABC):
         queue: str,
     ) -> None:
         self.name = name
-        self.place = _caller()
+        self.place = place_of_caller()
         self.tools = {
             tool.name: tool for tool in _checked_tools(tools, f"{self.place}: {type(self).__name__} {name!r}")
         }
@@ -62,6 +62,7 @@ class Declaration(ABC):
         self.budget = self._checked_budget(budget)
         self.fallback = self._checked_fallback(fallback)
         self.on_failure = self._checked_on_failure(on_failure)
+        self.says_on_failure = on_failure is not None
         self.queue = queue
         if not _NAME.fullmatch(name):
             raise DeclarationError(f"{self.place}: the name {name!r} may hold letters, digits, '_', '.' and '-' only")
@@ -93,6 +94,9 @@ class Declaration(ABC):
             "fallback": self.fallback.described(),
             "on_failure": self.on_failure,
             "tools": {name: describe_tool(tool) for name, tool in sorted(self.tools.items())},
+            "approvals": {
+                name: source_of(tool.approval) for name, tool in self.tools.items() if callable(tool.approval)
+            },
             **self.described(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()[:12]
@@ -156,10 +160,22 @@ def describe_tool(tool: Tool[Any, Any]) -> dict[str, Any]:
         "cache": tool.cache,
         "verify": tool.verifier is not None,
         "verify_after": tool.verify_after,
-        "compensate": str(tool.compensator.effect) if tool.compensator else None,
+        "compensate": _describe_compensator(tool.compensator),
         "no_compensation": tool.no_compensation,
         "approval": tool.approval if isinstance(tool.approval, bool) else "by its arguments",
+        "no_approval": tool.no_approval,
         "asks": tool.asks,
+        "expires_s": tool.expires_s,
+    }
+
+
+def _describe_compensator(compensator: Compensator | None) -> dict[str, Any] | None:
+    if compensator is None:
+        return None
+    return {
+        "effect": str(compensator.effect),
+        "says_effect": compensator.says_effect,
+        "timeout_s": compensator.timeout_s,
     }
 
 
@@ -185,10 +201,3 @@ def _checked_tools(tools: Sequence[Any], where: str) -> Sequence[Tool[Any, Any]]
                 f"{where}: {getattr(each, '__name__', each)!r} is no tool; decorate it with @tool(...)"
             )
     return tools
-
-
-def _caller() -> str:
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's place, at no cost of a whole stack
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("agentflow.declare"):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

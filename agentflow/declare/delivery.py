@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentflow.declare.limits import Limits
 from agentflow.declare.signature import place_of
-from agentflow.domain.delivery import Delivery
+from agentflow.domain.delivery import KIND_NAME, Delivery
 from agentflow.domain.errors import DeclarationError
 from agentflow.domain.step import Effect
 
@@ -17,7 +16,6 @@ Deliver = Callable[[Delivery], Any]
 CheckPayload = Callable[[Mapping[str, Any]], None]
 NameBreaker = Callable[[Mapping[str, Any]], str]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _EFFECTS = (Effect.KEYED, Effect.IDEMPOTENT, Effect.UNSAFE)
 
 
@@ -27,6 +25,7 @@ class DeliveryKind:
     `effect` says what a crash in the middle of a delivery comes to: `keyed` and `idempotent` are sent again under the
     same message id, `unsafe` waits for a person. `check` refuses a payload when it is queued, by a ToolError.
     `breaker_of` names what a payload's delivery depends on; all of a kind depend on one thing where it is None.
+    `unconfigured` says what an operator has to set before anything of the kind can leave; until then messages wait.
     """
 
     def __init__(
@@ -39,25 +38,27 @@ class DeliveryKind:
         limits: Limits | None = None,
         check: CheckPayload | None = None,
         breaker_of: NameBreaker | None = None,
+        unconfigured: str | None = None,
     ) -> None:
         self.name = name
         self.deliver = deliver
         self.place = place_of(deliver)
-        self.effect = Effect(effect) if effect in _EFFECTS else None
         self.timeout_s = timeout_s
         self.limits = limits or Limits()
         self.check = check
         self.breaker_of = breaker_of
+        self.unconfigured = unconfigured
         where = f"{self.place}: delivery {name!r}"
-        if not _NAME.fullmatch(name):
+        if not KIND_NAME.fullmatch(name):
             raise DeclarationError(f"{where}: give it a name of small letters, digits and _, at most 64")
-        if self.effect is None:
+        if effect not in _EFFECTS:
             raise DeclarationError(
-                f"{where}: effect={effect!r}; give 'keyed' (the other side honours the message id), 'idempotent' (twice "
-                "is the same as once) or 'unsafe' (a doubt waits for a person)"
+                f"{where}: effect={effect!r}; give 'keyed' (the other side honours the message id), 'idempotent' "
+                "(twice is the same as once) or 'unsafe' (a doubt waits for a person)"
             )
         if not 0 < timeout_s < math.inf:
             raise DeclarationError(f"{where}: timeout_s={timeout_s!r}; give seconds above zero")
+        self.effect = Effect(effect)
 
     @property
     def bulkhead(self) -> str:

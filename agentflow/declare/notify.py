@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from agentflow.domain.errors import SubmissionRefused
+from agentflow.domain.errors import SubmissionRefused, ToolError
+from agentflow.policy.addresses import PrivateReach
+from agentflow.policy.delivering import check_webhook, read_mailbox
 
 Event = Literal["end", "person"]
+
+_PUBLIC = PrivateReach()
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,7 @@ class Notify:
     """Whom a run tells of itself: by a webhook, by e-mail, or both.
 
     `on` names the events: `end` (it is done, failed or cancelled) and `person` (it waits for one: an approval, a
-    question, a doubt). The message carries the run's id, agent, status and reason, never its input or result.
+    question, a doubt). The message carries the run's id, agent, user, status and reason, never its input or result.
     """
 
     webhook: str | None = None
@@ -26,8 +30,18 @@ class Notify:
         if self.webhook is None and self.email is None:
             raise SubmissionRefused("Notify() tells nobody; give webhook= or email=")
         if not self.on or set(self.on) - {"end", "person"}:
-            raise SubmissionRefused(f"Notify(on={self.on!r}): name 'end', 'person' or both")
+            raise SubmissionRefused(f"Notify(on={self.on!r}): name 'end', 'person' or both, as a tuple")
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the notices as stored with the run."""
+    def as_json(self, private: PrivateReach = _PUBLIC) -> dict[str, Any]:
+        """Return the notices as stored with the run; raise SubmissionRefused for an address that cannot be used.
+
+        A webhook goes to a public address, or to one in `private`.
+        """
+        try:
+            if self.webhook is not None:
+                check_webhook({"url": self.webhook, "payload": {}}, private)
+            if self.email is not None:
+                read_mailbox("email", self.email)
+        except (ToolError, TypeError, AttributeError) as error:
+            raise SubmissionRefused(f"Notify() can tell nobody so: {error}") from error
         return {**asdict(self), "on": list(self.on)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import sys
 import textwrap
 import types
 import warnings
@@ -112,6 +113,14 @@ def place_of(function: Callable[..., Any]) -> str:
     """Return `file:line` of a function."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if isinstance(code, types.CodeType) else repr(function)
+
+
+def place_of_caller() -> str:
+    """Return `file:line` of whoever called into the declarations."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's place, at no cost of a whole stack
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("agentflow.declare"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def uses_attribute(function: Callable[..., Any], parameter: str, attribute: str) -> bool:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from agentflow.declare.aftermath import Compensator, Verifier, read_compensator, read_verifier
+from agentflow.declare.approval import Approval, read_predicate
 from agentflow.declare.context import Context
 from agentflow.declare.credential import Credential
 from agentflow.declare.limits import Limits
@@ -23,7 +24,6 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 OnError = Literal["model", "fail"]
 EndsRun = bool | Literal["handoff"]
-Approval = bool | Callable[..., bool]
 Classifier = Callable[[Exception], Any]
 
 DAY_S = 86_400.0
@@ -56,12 +56,14 @@ class Tool(Generic[P, R]):
         verify_after: bool = False,
         approval: Approval = False,
         expires_s: float = DAY_S,
+        no_approval: str | None = None,
         no_compensation: str | None = None,
         person: Person | None = None,
+        place: str | None = None,
     ) -> None:
         self.function = function
         self.name: str = name or str(getattr(function, "__name__", ""))
-        self.place = place_of(function)
+        self.place = place or place_of(function)
         self.effect = _effect_of(effect, f"{self.place}: tool {self.name!r}")
         self.timeout_s = timeout_s
         self.settle_s = settle_s
@@ -77,6 +79,7 @@ class Tool(Generic[P, R]):
         self.verify_after = verify_after
         self.approval = approval
         self.expires_s = expires_s
+        self.no_approval = no_approval
         self.no_compensation = no_compensation
         self.asks = person
         self.signature = read_signature(function, self.name)
@@ -85,6 +88,7 @@ class Tool(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__name__ = self.name
         check_tool(self)
+        self._predicate = read_predicate(approval, self.name, self.signature)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the plain function."""
@@ -120,10 +124,10 @@ class Tool(Generic[P, R]):
 
     def person_for(self, arguments: Mapping[str, Any]) -> Person | None:
         """Return what a call wants of a person first; raise ValueError where its predicate cannot say."""
-        if self.asks is not None or isinstance(self.approval, bool):
+        if self._predicate is None:
             return self.asks or (Person.APPROVAL if self.approval else None)
         try:
-            needed = self.approval(**self.signature.parse(arguments, defaults=True))
+            needed = self._predicate.holds(self.signature.parse(arguments, defaults=True))
         except Exception as error:
             raise ValueError(f"the approval of {self.name!r} cannot be judged: {error}") from error
         return Person.APPROVAL if needed else None
@@ -132,9 +136,10 @@ class Tool(Generic[P, R]):
         """Declare how to ask whether a call happened.
 
         It takes the context and, by name, the call's own arguments, and answers Happened(result), NotHappened() or
-        Unknown(reason). `ctx.idempotency_key` is the call's own.
+        Unknown(reason). `ctx.subject_key` is the key that the call was sent with.
         """
-        self.verifier = read_verifier(function, self.name, self.signature)
+        self._refuse_second("verification", self.verifier, function)
+        self.verifier = read_verifier(function, self.name, self.signature, self.effect)
         return function
 
     @overload
@@ -154,11 +159,22 @@ class Tool(Generic[P, R]):
         """
 
         def declare(function: F) -> F:
+            self._refuse_second("compensation", self.compensator, function)
+            if self.no_compensation is not None:
+                raise DeclarationError(
+                    f"{place_of(function)}: {self.name!r} has a no_compensation too; take one of them"
+                )
             limit_s = self.timeout_s if timeout_s is None else timeout_s
             self.compensator = read_compensator(function, self.name, self.signature, self.effect, effect, limit_s)
             return function
 
         return declare if function is None else declare(function)
+
+    def _refuse_second(self, what: str, first: Verifier | Compensator | None, function: Callable[..., Any]) -> None:
+        if first is not None:
+            raise DeclarationError(
+                f"{place_of(function)}: {self.name!r} has a {what} at {place_of(first.function)} already; keep one"
+            )
 
     def key_for(self, arguments: Mapping[str, Any]) -> str | None:
         """Return the business key of a call, None where the tool names none; raise ValueError for what can't be one."""
@@ -232,6 +248,7 @@ def tool(
     verify_after: bool = False,
     approval: Approval = False,
     expires_s: float = DAY_S,
+    no_approval: str | None = None,
     no_compensation: str | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]:
     """Declare a tool.
@@ -248,8 +265,9 @@ def tool(
 
     `settle_s` is how many seconds after it was sent a request may still take effect (30 where nothing is said); a
     verification waits so long. With `verify_after` each call is verified, those too that were answered with success.
-    `approval` is True, or a predicate over the call's arguments by name: such a call waits until a person approves it,
-    for at most `expires_s` seconds. `no_compensation` states why an effect has no compensation.
+    `approval` is True, or a predicate over the call's arguments, those it names: such a call waits until a person
+    approves it, for at most `expires_s` seconds. `no_approval` states why calls of an `unsafe` tool need none,
+    `no_compensation` why an effect has no compensation.
     """
 
     def declare(function: Callable[P, R]) -> Tool[P, R]:
@@ -273,6 +291,7 @@ def tool(
             verify_after=verify_after,
             approval=approval,
             expires_s=expires_s,
+            no_approval=no_approval,
             no_compensation=no_compensation,
         )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from agentflow.declare.tool import Tool
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+# What any clock and any timestamp of the database can still hold.
+_LONGEST_S = 10 * 365 * 86_400.0
 _DEPENDENCY = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 
@@ -35,28 +37,42 @@ def check_tool(tool: Tool[Any, Any]) -> None:
         _check_template(where, "key", tool.key, set(tool.signature.arguments.model_fields))
     _check_limits(tool, where)
     _check_people(tool, where)
+    _check_aftermath(tool, where)
 
 
 def _check_people(tool: Tool[Any, Any], where: str) -> None:
     if not (isinstance(tool.approval, bool) or callable(tool.approval)):
         raise DeclarationError(f"{where}: approval={tool.approval!r}; give True, or a predicate over the arguments")
-    if tool.ends_run not in {True, False, "handoff"}:
+    if tool.ends_run not in (True, False, "handoff"):
         raise DeclarationError(f"{where}: ends_run={tool.ends_run!r}; give True, False or 'handoff'")
-    if not 0 < tool.expires_s < math.inf:
-        raise DeclarationError(f"{where}: expires_s={tool.expires_s!r}; give seconds above zero")
+    if tool.approval and tool.no_approval is not None:
+        raise DeclarationError(f"{where} has an approval and a no_approval; take one of them")
+    _check_reason(where, "no_approval", tool.no_approval, "why its calls need nobody's word")
+
+
+def _check_aftermath(tool: Tool[Any, Any], where: str) -> None:
     if tool.verify_after and tool.effect in {Effect.READ, Effect.TRANSACTIONAL}:
         raise DeclarationError(
-            f"{where}: verify_after=True, but of a {tool.effect!s} call there is nothing to verify outside; leave it out"
+            f"{where}: verify_after=True, but a {str(tool.effect)!r} call leaves nothing to ask about outside; "
+            "leave it out"
         )
-    if tool.no_compensation is not None and not str(tool.no_compensation).strip():
-        raise DeclarationError(f"{where}: no_compensation is empty; say why the effect cannot, or need not, be undone")
+    if tool.effect is Effect.READ and tool.no_compensation is not None:
+        raise DeclarationError(f"{where}: no_compensation=..., but a 'read' call changes nothing; leave it out")
+    _check_reason(where, "no_compensation", tool.no_compensation, "why the effect cannot, or need not, be undone")
+
+
+def _check_reason(where: str, name: str, reason: Any, what: str) -> None:
+    if reason is not None and not (isinstance(reason, str) and reason.strip()):
+        raise DeclarationError(f"{where}: {name}={reason!r}; say in words {what}")
 
 
 def _check_times(tool: Tool[Any, Any], where: str) -> None:
     if not 0 < tool.timeout_s < math.inf:
         raise DeclarationError(f"{where}: timeout_s={tool.timeout_s!r}; give seconds above zero")
-    if tool.settle_s is not None and not 0 <= tool.settle_s < math.inf:
-        raise DeclarationError(f"{where}: settle_s={tool.settle_s!r}; give seconds, zero or more")
+    if tool.settle_s is not None and not 0 <= tool.settle_s <= _LONGEST_S:
+        raise DeclarationError(f"{where}: settle_s={tool.settle_s!r}; give seconds, zero or more, up to ten years")
+    if not 0 < tool.expires_s <= _LONGEST_S:
+        raise DeclarationError(f"{where}: expires_s={tool.expires_s!r}; give seconds above zero, up to ten years")
 
 
 def _check_effect(tool: Tool[Any, Any], where: str) -> None:

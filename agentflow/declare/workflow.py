@@ -9,7 +9,7 @@ from agentflow.declare.budget import Budget
 from agentflow.declare.declaration import COORDINATOR_QUEUE, Declaration, source_of
 from agentflow.declare.fallback import Fallback
 from agentflow.declare.tool import Tool
-from agentflow.domain.decision import Decision, Compensate, Done, Fail, Next, Wait
+from agentflow.domain.decision import Compensate, Decision, Done, Fail, Next, Wait
 from agentflow.domain.run import Outcome, Run
 from agentflow.domain.step import NewStep, Step
 
@@ -17,8 +17,9 @@ from agentflow.domain.step import NewStep, Step
 class Workflow(Declaration):
     """Tools under `decide(run, history) -> Next | Wait | Done | Fail | Compensate`, a pure function.
 
-    `history` is the run's steps in order, without the engine's own (verifications, compensations, approvals). The function is asked again after every outcome; it runs after the outcome
-    is recorded, so that an error or a hang in it loses nothing.
+    `history` is the run's steps in order, without the engine's own (verifications, compensations, approvals). The
+    function is asked again after every outcome; it runs after the outcome is recorded, so that an error or a hang in it
+    loses nothing. `Compensate(reason)` undoes what the run did and fails it, whatever `on_failure` says.
     """
 
     kind = "workflow"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from agentflow.domain.run import Reserved, Run
-from agentflow.domain.step import Effect, Step, StepStatus
+from agentflow.domain.step import Effect, Step, StepStatus, sent_key_of
 
 
 class ClaimAnswer(StrEnum):
@@ -69,8 +69,8 @@ class LockedStep:
 
     @property
     def sent_key(self) -> str:
-        """The key that the other side is shown: one that was used before and undone since is another one."""
-        return self.idempotency_key if self.key_generation == 1 else f"{self.idempotency_key}#{self.key_generation}"
+        """The key that the other side is shown."""
+        return sent_key_of(self.idempotency_key, self.key_generation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentflow.domain.run import Outcome
+from agentflow.domain.run import Compensation, Ending, Outcome
 from agentflow.domain.step import NewStep
 
 
@@ -52,4 +52,21 @@ class Compensate:
     step_index: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The engine's own: what the run did is to be undone, or a person asked whether it shall be, before it ends."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class EndUndone:
+    """The engine's own: the run ends as it was going to; `compensation` is what became of its effects."""
+
+    ending: Ending
+    compensation: Compensation
+    message: str = ""
+
+
 Decision = Next | Wait | Done | Fail | Compensate
+EngineDecision = Next | Wait | Done | Fail | Undo | EndUndone

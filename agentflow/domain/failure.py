@@ -23,3 +23,4 @@ class ErrorKind(StrEnum):
     BAD_OUTPUT = "bad_output"
     SCRATCHPAD_CONFLICT = "scratchpad_conflict"
     LOST = "lost"
+    UNCONFIRMED = "unconfirmed"

@@ -1,4 +1,4 @@
-"""A hint: the message that tells a worker to look at a step, or at a run. It carries ids and nothing else."""
+"""A hint: the message that tells a worker to look at a step, a run, or the outbox. It carries ids and nothing else."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ ADVANCE_TASK = "coordinator.advance"
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Where a hint goes, and what it says. Without a step it asks for the run's next decision."""
+    """Where a hint goes, and what it says: without a step, a run's next decision; without a run, a relay's turn."""
 
     task_name: str
     queue: str
-    run_id: str
+    run_id: str | None = None
     step_index: int | None = None
 
 
 def advance_hint(run_id: str, queue: str) -> Hint:
     """Return the hint that asks for a run's next decision."""
     return Hint(ADVANCE_TASK, queue, run_id)
+
+
+def relay_hint(kind: str) -> Hint:
+    """Return the hint that has a relay look for messages of a kind; its task and its queue have one name."""
+    return Hint(f"outbox.{kind}", f"outbox.{kind}")
 
 
 class HintPublisher(Protocol):

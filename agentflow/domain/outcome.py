@@ -62,10 +62,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The effect may or may not have taken place; a person has to say."""
+    """The effect may or may not have taken place; its verification has to say, or a person."""
 
     kind: str
     message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,11 @@ CLEARING = frozenset({VERIFY, COMPENSATE})
 OWN_STEPS = CLEARING | {APPROVAL}
 
 
+def sent_key_of(key: str, generation: int) -> str:
+    """Return the key as the other side is shown it: one that was used before, and undone since, is another one."""
+    return key if generation == 1 else f"{key}#{generation}"
+
+
 @dataclass(frozen=True, slots=True)
 class NewStep:
     """A step that a decision asks for. `parent_index`, `call_index`: which call of which model answer it serves."""
@@ -100,6 +105,12 @@ class Step:
     subject_index: int | None = None
     subject_tool: str | None = None
     noted: Mapping[str, Any] | None = None
+    key_generation: int = 1
+
+    @property
+    def sent_key(self) -> str:
+        """The key that the other side was shown."""
+        return sent_key_of(self.idempotency_key, self.key_generation)
 
     @property
     def is_open(self) -> bool:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
-from agentflow.domain.decision import Fail
+from agentflow.declare.declaration import Declaration
+from agentflow.domain.decision import Done, EndUndone, Fail
 from agentflow.domain.hint import Hint
-from agentflow.domain.run import Run, RunStatus
-from agentflow.domain.step import Step
-from agentflow.engine.deciding import Plan, apply_plan, end_run, make_plan
+from agentflow.domain.run import Compensation, Ending, OnFailure, Run, RunStatus
+from agentflow.domain.step import Effect, Step, StepStatus
+from agentflow.engine.closing import close_run
+from agentflow.engine.deciding import apply_plan, fail_plan, make_plan
+from agentflow.engine.plan import Plan
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.skipping import skip_unbegun
+from agentflow.engine.undoing import plan_undo
 from agentflow.policy.fallback import fall_back
 from agentflow.store import conversations, runs, steps
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
 log = structlog.get_logger("agentflow.coordinator")
+
+# What a person may ask of a run: that it stops, and that what it did is undone too.
+CANCEL = "cancel"
+CANCEL_AND_UNDO = "cancel_compensate"
 
 # A decision that another one overtook is made again at once, this often; then the sweeper comes back to the run.
 _TRIES = 8
@@ -49,8 +58,8 @@ def _advance_once(runtime: Runtime, run_id: str) -> Advanced | None:
     run, is_due, history = found
     if run.status.is_final:
         return Advanced("final")
-    if run.stop_requested:
-        return runtime.database.atomically(lambda tx: _stop(tx, run_id))
+    if run.stop_requested and run.ending is None:
+        return _stop_run(runtime, run)
     if run.pause_requested or not is_due:
         return Advanced("not_due")
     if not history and run.conversation_id is not None and not _has_turn(runtime, run):
@@ -74,7 +83,7 @@ def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
         _leave(runtime, run, "unknown_agent", f"no agent {run.agent!r} in this worker's modules")
         return None
     try:
-        return make_plan(declaration, run, history)
+        return make_plan(declaration, run, history, _late(runtime, run, history))
     except Exception as error:
         log.exception("decide_raised", run_id=run.run_id, agent=run.agent)
         if not history:
@@ -82,6 +91,13 @@ def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
             return Plan(run.version, Fail("bug", message))
         _leave(runtime, run, "decide_raised", f"{type(error).__name__}: {error}")
         return None
+
+
+def _late(runtime: Runtime, run: Run, history: Sequence[Step]) -> Mapping[int, Any]:
+    """Return what steps gave whose records came too late; nothing, without a question, where every step is well."""
+    if all(step.status is StepStatus.OK for step in history):
+        return {}
+    return runtime.database.glance(lambda tx: steps.late_outputs(tx, run.run_id))
 
 
 def _leave(runtime: Runtime, run: Run, cause: str, message: str) -> None:
@@ -106,13 +122,25 @@ def _write(tx: Transaction, run_id: str, plan: Plan) -> Advanced | None:
     if locked is None or locked[0].status.is_final:
         return Advanced("final")
     run, _ = locked
-    if run.version != plan.version or run.stop_requested:
+    if run.version != plan.version or (run.stop_requested and run.ending is None):
         return None
     return Advanced(type(plan.decision).__name__.lower(), apply_plan(tx, run, plan, reason="advanced"))
 
 
-def _stop(tx: Transaction, run_id: str) -> Advanced:
-    """End a run that was asked to stop: skip what has not begun, wait for what runs or is in doubt, then finish."""
+def _stop_run(runtime: Runtime, run: Run) -> Advanced | None:
+    declaration = runtime.registry.agents.get(run.agent)
+    advanced = runtime.database.atomically(lambda tx: _stop(tx, run.run_id, declaration))
+    if advanced is None:
+        _leave(runtime, run, "unknown_agent", f"no agent {run.agent!r} in this worker's modules, to undo what it did")
+        return Advanced("undecided")
+    return advanced
+
+
+def _stop(tx: Transaction, run_id: str, declaration: Declaration | None) -> Advanced | None:
+    """End a run that was asked to stop: skip what has not begun, wait for what runs or is in doubt, undo, then finish.
+
+    None where what it did may have to be undone, and this worker has no declaration that says how.
+    """
     locked = runs.lock(tx, run_id)
     if locked is None or locked[0].status.is_final:
         return Advanced("final")
@@ -123,11 +151,31 @@ def _stop(tx: Transaction, run_id: str) -> Advanced:
     if still_open:
         runs.mark_decided(tx, run_id, run.version, run.current_step)
         return Advanced("stopping", woken)
-    if reason == "cancel":
-        runs.finish(tx, run, RunStatus.CANCELLED, reason)
-        return Advanced("stopped", [*woken, *conversations.pass_turn(tx, run)])
-    ending = fall_back(run, runs.history(tx, run_id), Fail(reason, _why(reason, run)))
-    return Advanced("stopped", [*woken, *end_run(tx, run, ending, reason)])
+    if reason == CANCEL:
+        return Advanced("stopped", [*woken, *close_run(tx, run, RunStatus.CANCELLED, reason)])
+    plan = _plan_end(declaration, run, reason, runs.history(tx, run_id), steps.late_outputs(tx, run_id))
+    return None if plan is None else Advanced("stopped", [*woken, *apply_plan(tx, run, plan, reason=reason)])
+
+
+def _plan_end(
+    declaration: Declaration | None, run: Run, reason: str, history: Sequence[Step], late: Mapping[int, Any]
+) -> Plan | None:
+    """Return how a run that was stopped ends; None where only its declaration could say how what it did is undone."""
+    cancelled = Ending(RunStatus.CANCELLED, CANCEL)
+    decision = fall_back(run, history, Fail(reason, _why(reason, run)))
+    undoes = reason == CANCEL_AND_UNDO or (isinstance(decision, Fail) and run.on_failure != OnFailure.KEEP)
+    if undoes and declaration is None and any(_has_effect(step) for step in history):
+        return None
+    if reason == CANCEL_AND_UNDO:
+        undoing = plan_undo(declaration, run, history, cancelled, late) if declaration else None
+        return undoing or Plan(run.version, EndUndone(cancelled, Compensation.DONE))
+    if isinstance(decision, Done) or declaration is None:
+        return Plan(run.version, decision)
+    return fail_plan(declaration, run, history, decision, late)
+
+
+def _has_effect(step: Step) -> bool:
+    return step.effect is not Effect.READ and step.attempt > 0
 
 
 def _why(reason: str, run: Run) -> str:

@@ -9,13 +9,14 @@ from typing import Any, assert_never
 from agentflow.declare.credential import Credential
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.failure import ErrorKind
-from agentflow.domain.outcome import AttemptOutcome, Failed, InDoubt, Retrying
+from agentflow.domain.outcome import AttemptOutcome, Failed, Retrying
 from agentflow.domain.response import GiveUp, LeaveInDoubt, RefreshCredential, Response, Retry, StopRun
 from agentflow.domain.run import Run
 from agentflow.domain.step import MODEL
 from agentflow.engine.credentials import Refresh, refresh_credential, refused_generation
+from agentflow.engine.failures import doubt_of, failed_of
 from agentflow.engine.runtime import Runtime
-from agentflow.policy.budget import attempts_left
+from agentflow.policy.budget import attempts_left_of
 from agentflow.policy.response import Facts, decide_response
 from agentflow.store.database import Row
 
@@ -62,13 +63,22 @@ def answer_overrun(run: Run, step: LockedStep, earlier: Sequence[Row], lease_lef
     return as_answer(failed, decide_response(failed, facts, draw))
 
 
+def answer_not_happened(
+    run: Run, step: LockedStep, error: Mapping[str, Any], earlier: Sequence[Row], draw: float
+) -> Answer:
+    """Return what becomes of a call that failed, and of which a verification has found that it did not happen."""
+    failed = failed_of(error, happened=False)
+    facts = _facts(run, step, step.attempt, 0.0, _counted(earlier, None), None)
+    return as_answer(failed, decide_response(failed, facts, draw))
+
+
 def as_answer(failed: Failed, response: Response) -> Answer:
     """Return a response as the outcome that it makes of a failure."""
     match response:
         case Retry(after_s, reason):
             return Answer(Retrying(failed, after_s, reason))
         case LeaveInDoubt():
-            return Answer(InDoubt(failed.kind, failed.message))
+            return Answer(doubt_of(failed))
         case StopRun(reason):
             return Answer(failed, reason)
         case GiveUp() | RefreshCredential():
@@ -99,7 +109,7 @@ def _facts(
         effect=step.effect,
         attempt=attempt,
         earlier=earlier,
-        attempts_left=attempts_left(run),
+        attempts_left=attempts_left_of(run, step, attempt),
         lease_left_s=lease_left_s,
         is_model=step.tool_name == MODEL,
         has_credential=credential is not None,

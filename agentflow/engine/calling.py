@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from agentflow.declare.context import Context, Outbox, Scratchpad
+from agentflow.declare.context import Context, Scratchpad
+from agentflow.declare.outbox import Outbox
 from agentflow.declare.resource import Resource
 from agentflow.declare.tool import Tool
 from agentflow.domain import payload
-from agentflow.domain.claim import Claim
+from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.errors import PayloadRefused
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, OutboxMessage
-from agentflow.domain.step import Effect
+from agentflow.domain.step import CLEARING, VERIFY
 from agentflow.engine.claiming import Claimed
+from agentflow.engine.clearing import as_json, call_of
 from agentflow.engine.credentials import read_secret
 from agentflow.engine.deadman import TIMER_MARGIN_S
 from agentflow.engine.interrupting import CallOverran, limited
@@ -44,21 +46,21 @@ def call_tool(
     claim = claimed.claim
     runtime.credentials.begin_call()
     try:
-        arguments = tool.signature.parse(claim.step.input)
+        call = call_of(tool, claim.step)
     except ValueError as error:
         return Failed("bad_input", f"the arguments of {tool.name!r} do not fit: {error}", happened=False)
     context = _context(runtime, claim, tool, connection)
     effect = claim.step.effect
     try:
         with call_limit(runtime, claimed):
-            returned = tool.call(context, arguments)
+            returned = call(context)
     except CallOverran:
         return Failed(ErrorKind.TIMEOUT, f"no answer within {claim.call_s:g} s", happened(effect, said=None))
     except Exception as error:
         if connection is not None and is_passing(error):
             raise
         return _failed(runtime, claim, tool, context, error)
-    return _kept(tool, context, returned, effect)
+    return _kept(tool, claim.step, context, returned)
 
 
 def call_limit(runtime: Runtime, claimed: Claimed) -> AbstractContextManager[None]:
@@ -76,11 +78,12 @@ def _failed(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], context: Conte
     return replace(failed, happened=happened(claim.step.effect, said=failed.happened))
 
 
-def _kept(tool: Tool[Any, Any], context: Context, returned: Any, effect: Effect) -> AttemptOutcome:
+def _kept(tool: Tool[Any, Any], step: LockedStep, context: Context, returned: Any) -> AttemptOutcome:
     try:
-        return _completed(tool.as_json(returned), context)
+        return _completed(as_json(tool, step, returned), context)
     except PayloadRefused as error:
-        return Failed("bad_output", f"what {tool.name!r} gave cannot be kept: {error}", happened(effect, said=True))
+        took_effect = happened(step.effect, said=True)
+        return Failed("bad_output", f"what {tool.name!r} gave cannot be kept: {error}", took_effect)
 
 
 def _completed(result: Any, context: Context) -> Completed:
@@ -99,18 +102,20 @@ def _context(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], connection: C
     def open_resource(resource: Resource[Any]) -> Any:
         return runtime.resources.get(resource, tool.name)
 
+    subject_key = claim.step.input["key"] if claim.step.tool_name in CLEARING else ""
     return Context(
         run=claim.run,
         step_index=claim.step.step_index,
         attempt=claim.attempt,
-        idempotency_key=claim.step.idempotency_key,
+        idempotency_key=subject_key if claim.step.tool_name == VERIFY else claim.step.sent_key,
         deadline_at=_deadline(claim),
         logger=log.bind(run_id=claim.run.run_id, step_index=claim.step.step_index, attempt=claim.attempt),
         open_resource=open_resource,
         scratchpad=Scratchpad(claim.run.scratchpad),
-        outbox=Outbox(),
+        outbox=Outbox(runtime.deliveries),
         recording_connection=connection,
         read_secret=partial(read_secret, runtime),
+        subject_key=subject_key or None,
     )
 
 

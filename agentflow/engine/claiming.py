@@ -10,7 +10,9 @@ from datetime import datetime
 from agentflow.declare.agent import Agent
 from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
 from agentflow.domain.run import Reserved, Run, RunStatus
-from agentflow.domain.step import MODEL, Step, StepStatus
+from agentflow.domain.step import APPROVAL, CLEARING, MODEL, OWN_STEPS, Step, StepStatus
+from agentflow.engine.approving import check_approval
+from agentflow.engine.clearing import tool_of
 from agentflow.engine.deadman import boottime
 from agentflow.engine.preparing import PreparedCall, prepare_call
 from agentflow.engine.refusing import NotClaimed, refuse, settle
@@ -66,7 +68,7 @@ def _refusal(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, now:
     refusal = refuse_claim(run, step, has_turn=conversations.has_turn(tx, run), now=now)
     if refusal is None and (reason := _cannot_serve(runtime, run, step)):
         return Refused(ClaimAnswer.UNSERVED, reason)
-    return refusal
+    return refusal or check_approval(tx, step, now)
 
 
 def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
@@ -74,8 +76,9 @@ def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
     declaration = runtime.registry.agents.get(run.agent)
     if declaration is None:
         return f"a worker of queue {step.queue!r} does not know the agent {run.agent!r}"
-    if step.tool_name != MODEL and step.tool_name not in declaration.tools:
-        return f"a worker of queue {step.queue!r} does not know the tool {step.tool_name!r} of {run.agent!r}"
+    if step.tool_name not in {MODEL, APPROVAL} and tool_of(declaration, step) is None:
+        name = f"{step.tool_name} of {step.subject_tool}" if step.subject_tool else step.tool_name
+        return f"a worker of queue {step.queue!r} does not know the tool {name!r} of {run.agent!r}"
     if step.effect.needs_process and not runtime.isolated:
         return f"the tool {step.tool_name!r} is {step.effect} and runs in prefork pools only; move its queue to one"
     return None
@@ -93,20 +96,25 @@ def _claim_or_settle(
     if isinstance(call, NoRoom):
         answer = ClaimAnswer.BUDGET_RESERVED if call.passing else ClaimAnswer.BUDGET
         return refuse(tx, run, step, Refused(answer, call.ceiling))
-    if step.business_key and (refusal := refuse_key(step, keys.take(tx, step))):
-        return refuse(tx, run, step, refusal)
+    if step.business_key:
+        taken = keys.take(tx, step)
+        if refusal := refuse_key(step, taken.record):
+            return refuse(tx, run, step, refusal)
+        step = replace(step, key_generation=taken.generation)
     row = steps.claim(
         tx,
         step,
         runtime.worker,
         token,
         lease_s=_call_s(run, step, now) + RECORD_MARGIN_S,
-        is_tool_call=step.tool_name != MODEL,
+        is_tool_call=step.tool_name != MODEL and step.tool_name not in OWN_STEPS,
+        is_clearing=step.tool_name in CLEARING,
         reserved=call.reserved if call else Reserved(),
     )
     if run.status is not RunStatus.RUNNING:
         settle_standing(tx, run, "claimed", step.step_index)
-    spent = replace(run.spent, attempts=run.spent.attempts + 1)
+    counted = 0 if step.tool_name in CLEARING else 1
+    spent = replace(run.spent, attempts=run.spent.attempts + counted)
     return _claim_of(replace(run, deadline_at=row["deadline_at"], spent=spent), step, token, row, history), call
 
 
@@ -121,6 +129,8 @@ def _prepared(
 
 def _call_s(run: Run, step: LockedStep, now: datetime) -> float:
     """Return how long a call may take: the step's timeout, or what is left of the run's time."""
+    if step.tool_name in CLEARING:
+        return step.timeout_s
     left_s = float(run.budget.get("time_s") or math.inf)
     if run.deadline_at is not None:
         left_s = (run.deadline_at - now).total_seconds()

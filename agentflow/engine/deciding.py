@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from agentflow.declare.declaration import Declaration
 from agentflow.domain import payload
-from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
+from agentflow.domain.decision import Compensate, Done, EndUndone, Fail, Next, Undo, Wait
 from agentflow.domain.errors import PayloadRefused
 from agentflow.domain.hint import Hint
-from agentflow.domain.run import Run, RunStatus
-from agentflow.domain.step import Step
+from agentflow.domain.run import Compensation, Ending, Run, RunStatus
+from agentflow.domain.step import OWN_STEPS, Step
 from agentflow.engine.alarms import alert_ending
+from agentflow.engine.closing import close_run
+from agentflow.engine.plan import Plan
 from agentflow.engine.planning import plan_steps
 from agentflow.engine.skipping import skip_unbegun
 from agentflow.engine.standing import settle_standing
+from agentflow.engine.undoing import Late, hold_keys, plan_failure, plan_undo
 from agentflow.policy.budget import within_budget
 from agentflow.policy.fallback import fall_back
-from agentflow.store import conversations, runs, steps
+from agentflow.store import approvals, runs, steps
+from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
-from agentflow.store.steps import PlannedStep
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A decision ready to be written, and the version of the run that it was made on."""
+def make_plan(declaration: Declaration, run: Run, history: Sequence[Step], late: Late | None = None) -> Plan:
+    """Ask the declaration what comes next; of a run that is being undone, the engine knows that itself.
 
-    version: int
-    decision: Decision
-    steps: list[PlannedStep] = field(default_factory=list)
-
-
-def make_plan(declaration: Declaration, run: Run, history: Sequence[Step]) -> Plan:
-    """Ask the declaration what comes next.
-
-    Whatever it raises is raised, beside a result or arguments that cannot be kept: no later try would mend those.
+    A declaration sees its own steps alone. Whatever it raises is raised, beside a result or arguments that cannot be
+    kept: no later try would mend those. `late` is what steps gave whose records came too late.
     """
-    decision = within_budget(declaration.decide(run, history), run, history)
+    if run.ending is not None:
+        return plan_undo(declaration, run, history, run.ending, late or {})
+    own = [step for step in history if step.tool_name not in OWN_STEPS]
+    decision = within_budget(declaration.decide(run, own), run, own)
     if isinstance(decision, Fail):
-        decision = fall_back(run, history, decision)
+        decision = fall_back(run, own, decision)
     match decision:
         case Next():
             try:
@@ -51,27 +49,68 @@ def make_plan(declaration: Declaration, run: Run, history: Sequence[Step]) -> Pl
                 decision = replace(decision, result=payload.sanitise(decision.result).value)
             except PayloadRefused as error:
                 decision = Fail("bad_output", f"the result cannot be kept: {error}")
+    if isinstance(decision, Fail | Compensate):
+        return fail_plan(declaration, run, history, decision, late or {})
     return Plan(run.version, decision)
+
+
+def fail_plan(
+    declaration: Declaration, run: Run, history: Sequence[Step], decision: Fail | Compensate, late: Late
+) -> Plan:
+    """Return the plan of a run that fails: what it did is undone first, where that is to be."""
+    undoing = plan_failure(declaration, run, history, decision, late)
+    return undoing or Plan(run.version, Fail(decision.reason, decision.message, decision.step_index))
 
 
 def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int = 0) -> list[Hint]:
     """Write a plan on a locked run, whose version has gone up by `noted` since the plan was compared with it."""
     hints: list[Hint] = []
-    current_step = run.current_step
     match plan.decision:
-        case Next():
-            steps.insert(tx, plan.steps)
-            hints = [Hint(s.task_name, s.queue, s.run_id, s.step_index) for s in plan.steps]
-            current_step = plan.steps[-1].step_index
+        case Next() | Wait():
+            hints = _add(tx, plan)
             if run.status is not RunStatus.PENDING:
                 settle_standing(tx, run, reason)
-        case Wait():
-            if run.status is not RunStatus.PENDING:
-                settle_standing(tx, run, reason)
+        case Undo(ending):
+            hints = begin_undo(tx, run, plan, ending)
+        case EndUndone(ending, compensation, message):
+            hints = end_undone(tx, run, ending, compensation, message)
         case Done() | Fail():
             hints = end_run(tx, run, plan.decision, reason)
+    current_step = plan.steps[-1].step_index if plan.steps else run.current_step
     runs.mark_decided(tx, run.run_id, plan.version + noted, current_step)
     return hints
+
+
+def _add(tx: Transaction, plan: Plan) -> list[Hint]:
+    """Add a plan's steps; those that wait for a person are hinted once they have one."""
+    steps.insert(tx, plan.steps)
+    approvals.ask(tx, plan.steps)
+    hold_keys(tx, plan.steps)
+    due = [step for step in plan.steps if step.after_s is None]
+    return [Hint(step.task_name, step.queue, step.run_id, step.step_index) for step in due]
+
+
+def begin_undo(tx: Transaction, run: Run, plan: Plan, ending: Ending) -> list[Hint]:
+    """Begin to undo what a locked run did; where something is still open, its coordinator is asked again after that."""
+    woken = skip_unbegun(tx, run.run_id)
+    if steps.open_steps(tx, run.run_id):
+        settle_standing(tx, run, ending.reason)
+        return woken
+    hints = _add(tx, plan)
+    settle_standing(tx, runs.set_ending(tx, run, ending), ending.reason)
+    return [*woken, *hints]
+
+
+def end_undone(tx: Transaction, run: Run, ending: Ending, compensation: Compensation, message: str) -> list[Hint]:
+    """End a locked run as it was going to before its effects were undone, and page where one could not be."""
+    error = {"kind": ending.reason, "message": ending.message, "step_index": ending.step_index}
+    if compensation is Compensation.FAILED:
+        error["compensation"] = message
+        told = f"run {run.run_id} of {run.agent!r} ended {ending.status}, and {message}"
+        cause, topic = f"compensation_failed:{run.run_id}", f"compensation_failed:{run.agent}"
+        raise_alert(tx, run.tenant, cause, told, run_id=run.run_id, topic=topic)
+    told_error = payload.sanitise(error).value
+    return close_run(tx, run, ending.status, ending.reason, error=told_error, compensation=compensation)
 
 
 def end_run(tx: Transaction, run: Run, decision: Done | Fail, reason: str) -> list[Hint]:
@@ -85,8 +124,7 @@ def end_run(tx: Transaction, run: Run, decision: Done | Fail, reason: str) -> li
         case Done(result, outcome, why):
             reason = str(why["kind"]) if why else "done"
             told = payload.sanitise(dict(why)).value if why else None
-            runs.finish(tx, run, RunStatus.DONE, reason, result=result, outcome=outcome, error=told)
+            return [*woken, *close_run(tx, run, RunStatus.DONE, reason, result=result, outcome=outcome, error=told)]
         case Fail(why, message, step_index):
             told = payload.sanitise({"kind": why, "message": message, "step_index": step_index}).value
-            runs.finish(tx, run, RunStatus.FAILED, why, error=told)
-    return [*woken, *conversations.pass_turn(tx, run)]
+            return [*woken, *close_run(tx, run, RunStatus.FAILED, why, error=told)]

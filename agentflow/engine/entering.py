@@ -8,7 +8,7 @@ from agentflow.declare.agent import Agent
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.step import MODEL, StepStatus
-from agentflow.domain.waiting import TOOL_PAUSED, Denial
+from agentflow.domain.waiting import TOOL_PAUSED, Denial, Person
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Visitor
@@ -24,7 +24,10 @@ _PAUSED_S = 60.0
 def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted | Refused | None:
     """Ask the gate for a step; a denied one is parked. None where no gate is needed, or a claim will refuse anyway."""
     look = runtime.database.glance(lambda tx: steps.look(tx, run_id, step_index))
-    if look is None or look["status"] != StepStatus.PENDING or not look["is_due"]:
+    if look is None or look["status"] != StepStatus.PENDING or not look["is_due"] or look["is_paused"]:
+        return None
+    if look["waiting_reason"] in list(Person):
+        # Nobody has let it be called in time: its claim ends it without a call.
         return None
     asked = _asked(runtime, look)
     if asked is None:
@@ -42,13 +45,14 @@ def _asked(runtime: Runtime, look: Row) -> tuple[Bulkhead, Visitor] | None:
     if declaration is None or look["bulkhead"] is None:
         return None
     if look["tool_name"] == MODEL and isinstance(declaration, Agent):
-        bulkhead = Bulkhead(declaration.bulkhead, declaration.depends_on or declaration.bulkhead, declaration.limits)
+        bulkhead = Bulkhead(look["bulkhead"], declaration.depends_on or look["bulkhead"], declaration.limits)
         keys, timeout_s = declaration.rate_keys(look["user_id"]), declaration.model_timeout_s
-    elif (tool := declaration.tools.get(look["tool_name"])) is not None:
+    elif (tool := declaration.tools.get(look["subject_tool"] or look["tool_name"])) is not None:
         if tool.cache and _is_cached(runtime, tool, look):
             return None
         bulkhead = Bulkhead(tool.name, tool.depends_on or tool.name, tool.limits)
-        keys, timeout_s = tool.rate_keys(look["tool_input"], look["user_id"]), tool.timeout_s
+        arguments = look["tool_input"]["arguments"] if look["subject_tool"] else look["tool_input"]
+        keys, timeout_s = tool.rate_keys(arguments, look["user_id"]), look["timeout_s"]
     else:
         return None
     visitor = Visitor(

@@ -17,16 +17,19 @@ from agentflow.domain.failure import ErrorKind
 from agentflow.domain.identity import new_token
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
 from agentflow.domain.run import Run
-from agentflow.domain.step import MODEL, Effect, Step, StepStatus
+from agentflow.domain.step import MODEL, OWN_STEPS, Effect, Step, StepStatus
 from agentflow.engine.advancing import advance_run
 from agentflow.engine.answering import Answer, answer
 from agentflow.engine.calling import call_tool
 from agentflow.engine.claiming import Claimed, claim_step
+from agentflow.engine.clearing import tool_of
 from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
-from agentflow.engine.deciding import Plan, make_plan
+from agentflow.engine.deciding import make_plan
 from agentflow.engine.entering import enter_bulkhead
+from agentflow.engine.failures import error_of
 from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.late import keep_late_outcome
+from agentflow.engine.plan import Plan
 from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
 from agentflow.engine.refusing import NotClaimed
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
@@ -83,7 +86,7 @@ def _work(runtime: Runtime, claimed: Claimed, visit: Visit) -> Ending:
     declaration = runtime.registry.agents[claim.run.agent]
     runtime.reached("after_claim", claim)
     if claim.step.effect is Effect.TRANSACTIONAL:
-        recorded = _do_inside_record(runtime, claimed, declaration.tools[claim.step.tool_name], visit)
+        recorded = _do_inside_record(runtime, claimed, visit)
     else:
         recorded = _call_then_record(runtime, claimed, declaration, visit)
     if isinstance(recorded, Fenced):
@@ -117,7 +120,7 @@ def _call_then_record(runtime: Runtime, claimed: Claimed, declaration: Declarati
 
 def _call(runtime: Runtime, claimed: Claimed, declaration: Declaration) -> AttemptOutcome:
     if claimed.call is None:
-        return call_tool(runtime, claimed, declaration.tools[claimed.claim.step.tool_name])
+        return call_tool(runtime, claimed, _tool(declaration, claimed.claim.step))
     assert isinstance(declaration, Agent)
     return call_model(runtime, claimed.claim, declaration, claimed.call)
 
@@ -139,13 +142,21 @@ def _answer(runtime: Runtime, claimed: Claimed, declaration: Declaration, outcom
 
 def _credential(declaration: Declaration, step: LockedStep) -> Credential | None:
     if step.tool_name != MODEL:
-        return declaration.tools[step.tool_name].credential
+        return _tool(declaration, step).credential
     return declaration.credential if isinstance(declaration, Agent) else None
 
 
-def _do_inside_record(runtime: Runtime, claimed: Claimed, tool: Tool[Any, Any], visit: Visit) -> Recorded | Fenced:
+def _tool(declaration: Declaration, step: LockedStep) -> Tool[Any, Any]:
+    tool = tool_of(declaration, step)
+    # The claim has seen to it.
+    assert tool is not None
+    return tool
+
+
+def _do_inside_record(runtime: Runtime, claimed: Claimed, visit: Visit) -> Recorded | Fenced:
     claim = claimed.claim
     declaration = runtime.registry.agents[claim.run.agent]
+    tool = _tool(declaration, claim.step)
 
     def call(tx: Transaction, run: Run) -> Tried:
         started = time.perf_counter()
@@ -177,6 +188,8 @@ def _plan_at_once(runtime: Runtime, claim: Claim, declaration: Declaration, answ
     outcome = answered.outcome
     if not declaration.decides_at_once or answered.stop or isinstance(outcome, InDoubt | Retrying):
         return None
+    if claim.step.tool_name in OWN_STEPS or (claim.step.verify_after and isinstance(outcome, Completed)):
+        return None
     run, history = claim.run, claim.history
     try:
         if any(step.is_open and step.step_index != claim.step.step_index for step in history):
@@ -195,4 +208,4 @@ def _with_outcome(step: Step, claim: Claim, outcome: Completed | Failed) -> Step
         return step
     if isinstance(outcome, Completed):
         return replace(step, status=StepStatus.OK, output=outcome.output)
-    return replace(step, status=StepStatus.ERROR, error={"kind": outcome.kind, "message": outcome.message})
+    return replace(step, status=StepStatus.ERROR, error=error_of(outcome))

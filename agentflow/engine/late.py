@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentflow.domain.claim import Claim
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed
 from agentflow.domain.step import Effect
-from agentflow.engine.recording import error_of
+from agentflow.engine.failures import error_of
 from agentflow.engine.runtime import Runtime
 from agentflow.store import logs
 from agentflow.store.alerts import raise_alert

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agentflow.declare.agent import Agent
 from agentflow.declare.declaration import Declaration
+from agentflow.declare.tool import SETTLE_S, Tool
 from agentflow.domain import payload
 from agentflow.domain.errors import AgentflowError
 from agentflow.domain.run import Run
@@ -32,7 +34,8 @@ def _plan(declaration: Declaration, run: Run, step: NewStep, step_index: int) ->
             Effect.READ,
             declaration.model_timeout_s,
         )
-        business_key, bulkhead = None, declaration.bulkhead
+        business_key, bulkhead = None, model_bulkhead(declaration, run)
+        tool = None
     else:
         tool = declaration.tools[step.tool_name]
         task_name, queue, effect, timeout_s = tool.task_name, tool.queue, tool.effect, tool.timeout_s
@@ -54,4 +57,21 @@ def _plan(declaration: Declaration, run: Run, step: NewStep, step_index: int) ->
         parent_index=step.parent_index,
         call_index=step.call_index,
         bulkhead=bulkhead,
+        **(_aftermath(tool, clean) if tool is not None else {}),
     )
+
+
+def model_bulkhead(declaration: Agent, run: Run) -> str:
+    """Return the bulkhead of a run's model calls: that of the model that a fork was given, else of its agent's."""
+    override = run.overrides.get("model")
+    return str(override) if override else declaration.bulkhead
+
+
+def _aftermath(tool: Tool[Any, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a tool's step beforehand: whom it waits for, and how its doubt would end."""
+    person = tool.person_for(arguments)
+    waiting = {"person": person, "waiting_reason": person, "after_s": tool.expires_s} if person else {}
+    if tool.verifier is None:
+        return waiting
+    settle_s = SETTLE_S if tool.settle_s is None else tool.settle_s
+    return {**waiting, "settle_s": settle_s, "verify_after": tool.verify_after}

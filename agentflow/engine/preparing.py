@@ -49,7 +49,7 @@ def prepare_call(
     failures = steps.earlier_failures(tx, step)
     overflows = sum(each["failures"] for each in failures if each["kind"] == ErrorKind.CONTEXT_OVERFLOW)
     build = partial(_prepare, runtime, agent, run, [*earlier, history], overflows, call_s)
-    prepared = build(agent.model)
+    prepared = build(run.overrides.get("model") or agent.model)
     refusal = _room(run, prepared)
     if refusal == NoRoom("cost_usd") and isinstance(agent.fallback, Model):
         cheaper = build(agent.fallback.model)
@@ -78,7 +78,7 @@ def _prepare(
     def measure(messages: Sequence[Message]) -> int:
         return estimate_tokens(messages, tools, agent.result_schema)
 
-    messages = _within_window(_messages(agent, histories), measure, window, answer_tokens, overflows)
+    messages = _within_window(_messages(agent, run, histories), measure, window, answer_tokens, overflows)
     prompt_tokens = measure(messages)
     request = ModelRequest(
         model=name,
@@ -94,8 +94,9 @@ def _prepare(
     return PreparedCall(model, request, reserved, prompt_tokens, is_priced=cost_usd is not None)
 
 
-def _messages(agent: Agent, histories: Sequence[Sequence[Step]]) -> list[Message]:
-    messages: list[Message] = [message.system(agent.instructions)] if agent.instructions else []
+def _messages(agent: Agent, run: Run, histories: Sequence[Sequence[Step]]) -> list[Message]:
+    instructions = run.overrides.get("instructions") or agent.instructions
+    messages: list[Message] = [message.system(instructions)] if instructions else []
     for history in histories:
         messages.extend(messages_of(history))
     return messages

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, ModelCallLog, Retrying
 from agentflow.domain.run import Reserved, Run
-from agentflow.domain.step import StepStatus
+from agentflow.domain.step import CLEARING, Effect, StepStatus
+from agentflow.domain.waiting import IN_DOUBT, VERIFYING
 from agentflow.engine.alarms import alert_outcome
-from agentflow.engine.deciding import Plan, apply_plan
+from agentflow.engine.deciding import apply_plan
+from agentflow.engine.failures import error_of
+from agentflow.engine.following import follow_clearing
 from agentflow.engine.joining import join_scratchpad
+from agentflow.engine.plan import Plan
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
+from agentflow.engine.verifying import as_unconfirmed, begin_verification, is_too_early
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.policy.scratchpad import merged
-from agentflow.store import keys, logs, runs, steps
+from agentflow.store import keys, logs, outbox, runs, steps
 from agentflow.store.database import Transaction
 
 _STATUS: Mapping[type, StepStatus] = {
@@ -92,63 +96,138 @@ def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
         step = steps.lock(tx, claim.run.run_id, claim.step.step_index) if locked else None
         if locked is None or step is None or (step.claim_token, step.attempt) != (claim.token, claim.attempt):
             return None
-        run, _ = locked
+        run, now = locked
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
             # An earlier try at this transaction did commit and only its answer was lost; or others ended the step.
             known = [outcome for outcome in kept if _STATUS[type(outcome)] is step.status]
             return Recorded(known[0], undecided=True) if known else None
-        tried = call(tx, run)
+        tried = _as_far_as_known(call(tx, run), step, now)
         if step.status is StepStatus.IN_DOUBT and isinstance(tried.outcome, InDoubt):
             return None
         kept[:] = [tried.outcome]
-        return _write(tx, claim, run, step, tried)
+        return _Record(tx, runtime, run, step, now).write(claim, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
 
 
-def _write(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tried) -> Recorded:
-    outcome, plan = tried.outcome, tried.plan
-    status = _STATUS[type(outcome)]
-    _log(tx, claim, run, step, tried)
-    hints = _settle(tx, step, outcome)
-    if isinstance(outcome, Retrying):
+def _as_far_as_known(tried: Tried, step: LockedStep, now: datetime) -> Tried:
+    """Let a verification that found nothing wait until everything can have arrived."""
+    if isinstance(tried.outcome, Completed) and (early := is_too_early(step, tried.outcome, now)):
+        return replace(tried, outcome=early)
+    return tried
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """One recording transaction, under its run's lock and behind the fence."""
+
+    tx: Transaction
+    runtime: Runtime
+    run: Run
+    step: LockedStep
+    now: datetime
+
+    def write(self, claim: Claim, tried: Tried) -> Recorded:
+        """Write what an attempt came to, and what follows from it."""
+        outcome = tried.outcome
+        self._log(claim, tried)
+        hints = self._settle(outcome)
+        if self.step.status is StepStatus.IN_DOUBT:
+            # Its own attempt has the last word; nobody needs to ask any more.
+            steps.skip_verification(self.tx, self.step)
+        if isinstance(outcome, Retrying):
+            return self._retry(outcome, hints)
+        hints += self._finish(outcome)
+        if tried.stop is not None and self.step.tool_name not in CLEARING:
+            runs.request_stop(self.tx, self.run.run_id, tried.stop)
+        return self._go_on(tried, hints)
+
+    def _retry(self, outcome: Retrying, hints: list[Hint]) -> Recorded:
+        tx, run, step = self.tx, self.run, self.step
         steps.retry(tx, step, error_of(outcome) or {}, outcome.reason, outcome.after_s)
         settle_standing(tx, run, outcome.reason, step.step_index)
-        if run.stop_requested:
+        if run.stop_requested and step.tool_name not in CLEARING:
             # Nothing is tried again in a run that ends, and nobody else would come back to it before the retry is due.
             runs.request_stop(tx, run.run_id, run.stop_requested)
             return Recorded(outcome, undecided=True, hints=hints)
         if outcome.after_s == 0:
             hints.append(Hint(step.task_name, step.queue, step.run_id, step.step_index))
         return Recorded(outcome, undecided=False, hints=hints)
-    error = error_of(outcome)
-    output = outcome.output if isinstance(outcome, Completed) else None
-    flags = outcome.flags if isinstance(outcome, Completed) else ()
-    steps.finish(tx, step, status, output=output, error=error, flags=flags)
-    hints += _end_key(tx, step, outcome)
-    changes = outcome.scratchpad if isinstance(outcome, Completed) else {}
-    scratchpad = merged(run.scratchpad, changes)
-    runs.note_outcome(tx, run, step.step_index, scratchpad)
-    if tried.stop is not None:
-        runs.request_stop(tx, run.run_id, tried.stop)
-    current = plan is not None and plan.version == run.version and not (run.stop_requested or tried.stop)
-    if plan is not None and current and step.status is StepStatus.RUNNING:
-        applied = apply_plan(tx, run, plan, reason=f"step_{status}", noted=1)
-        return Recorded(outcome, undecided=False, hints=[*hints, *applied])
-    settle_standing(tx, run, f"step_{status}", step.step_index)
-    return Recorded(outcome, undecided=True, hints=hints)
 
+    def _finish(self, outcome: Completed | Failed | InDoubt) -> list[Hint]:
+        if self._is_verified(outcome):
+            return self._begin_verification(outcome)
+        tx, run, step = self.tx, self.run, self.step
+        given = outcome if isinstance(outcome, Completed) else Completed(None)
+        in_doubt = isinstance(outcome, InDoubt)
+        steps.finish(
+            tx,
+            step,
+            _STATUS[type(outcome)],
+            output=given.output,
+            error=self._error_of(outcome),
+            flags=given.flags,
+            noted=given.scratchpad or None,
+            waiting_reason=IN_DOUBT if in_doubt else None,
+        )
+        hints = [*_end_key(tx, step, outcome), *self._send(given)]
+        runs.note_outcome(tx, run, step.step_index, merged(run.scratchpad, given.scratchpad))
+        if step.tool_name in CLEARING:
+            hints += follow_clearing(tx, run, step, outcome, draw=self.runtime.draw())
+        return hints
 
-def _log(tx: Transaction, claim: Claim, run: Run, step: LockedStep, tried: Tried) -> None:
-    outcome = tried.outcome
-    error = error_of(outcome)
-    status = "retried" if isinstance(outcome, Retrying) else _STATUS[type(outcome)]
-    logs.end_attempt(tx, step, status, error=error, latency_ms=tried.latency_ms)
-    if (call := _model_call(outcome)) is not None:
-        logs.model_call(tx, claim, call, tried.latency_ms)
-    if isinstance(outcome, Completed):
-        logs.outbox(tx, claim, outcome.outbox)
-    alert_outcome(tx, run, step, outcome)
+    def _is_verified(self, outcome: Completed | Failed | InDoubt) -> bool:
+        """True where a verification has to say whether the call happened before anything follows from it."""
+        if isinstance(outcome, Completed):
+            return self.step.verify_after
+        return isinstance(outcome, InDoubt) and self.step.effect is Effect.VERIFIED
+
+    def _begin_verification(self, outcome: Completed | Failed | InDoubt) -> list[Hint]:
+        tx, run, step = self.tx, self.run, self.step
+        unconfirmed = as_unconfirmed(outcome) if isinstance(outcome, Completed) else None
+        error, status = self._error_of(outcome), StepStatus.IN_DOUBT
+        steps.finish(tx, step, status, error=error, unconfirmed=unconfirmed, waiting_reason=VERIFYING)
+        hints = list(keys.resolve(tx, step, KeyEnd.HELD)) if step.business_key else []
+        # What was answered can be looked for at once; of what was not, anything may still be under way.
+        after_s = 0.0 if unconfirmed is not None else step.settle_s or 0.0
+        return [*hints, *begin_verification(tx, run, step, self.now, after_s=after_s)]
+
+    def _go_on(self, tried: Tried, hints: Sequence[Hint]) -> Recorded:
+        tx, run, step, plan = self.tx, self.run, self.step, tried.plan
+        reason = f"step_{_STATUS[type(tried.outcome)]}"
+        current = plan is not None and plan.version == run.version and not (run.stop_requested or tried.stop)
+        if plan is not None and current and step.status is StepStatus.RUNNING:
+            applied = apply_plan(tx, run, plan, reason=reason, noted=1)
+            return Recorded(tried.outcome, undecided=False, hints=[*hints, *applied])
+        settle_standing(tx, run, reason, step.step_index)
+        return Recorded(tried.outcome, undecided=True, hints=list(hints))
+
+    def _error_of(self, outcome: AttemptOutcome) -> Mapping[str, object] | None:
+        """Return what is stored of a failure; of a doubt, also the last moment at which its call can have been sent."""
+        error = error_of(outcome)
+        return {**(error or {}), "sent_until": self.now.isoformat()} if isinstance(outcome, InDoubt) else error
+
+    def _log(self, claim: Claim, tried: Tried) -> None:
+        outcome = tried.outcome
+        status = "retried" if isinstance(outcome, Retrying) else _STATUS[type(outcome)]
+        logs.end_attempt(self.tx, self.step, status, error=error_of(outcome), latency_ms=tried.latency_ms)
+        if (call := _model_call(outcome)) is not None:
+            logs.model_call(self.tx, claim, call, tried.latency_ms)
+        if not (isinstance(outcome, InDoubt) and self._is_verified(outcome)):
+            alert_outcome(self.tx, self.run, self.step, outcome)
+
+    def _send(self, given: Completed) -> list[Hint]:
+        run, step = self.run, self.step
+        return outbox.queue(self.tx, given.outbox, tenant=run.tenant, run_id=run.run_id, step_index=step.step_index)
+
+    def _settle(self, outcome: AttemptOutcome) -> list[Hint]:
+        """Charge what the call cost in place of what was reserved, and wake who waited for the difference."""
+        call = _model_call(outcome)
+        tokens = call.prompt_tokens + call.completion_tokens if call else 0
+        runs.settle(self.tx, self.step, tokens=tokens, cost_usd=(call.cost_usd if call else None) or Decimal(0))
+        if self.step.reserved == Reserved():
+            return []
+        return list(steps.wake(self.tx, "wake_reserved", run_id=self.step.run_id))
 
 
 def _end_key(tx: Transaction, step: LockedStep, outcome: Completed | Failed | InDoubt) -> list[Hint]:
@@ -160,14 +239,6 @@ def _end_key(tx: Transaction, step: LockedStep, outcome: Completed | Failed | In
     return list(keys.resolve(tx, step, end, outcome.output if isinstance(outcome, Completed) else None))
 
 
-def _settle(tx: Transaction, step: LockedStep, outcome: AttemptOutcome) -> list[Hint]:
-    """Charge what the call cost in place of what was reserved, and wake who waited for the difference."""
-    call = _model_call(outcome)
-    tokens = call.prompt_tokens + call.completion_tokens if call else 0
-    runs.settle(tx, step, tokens=tokens, cost_usd=(call.cost_usd if call else None) or Decimal(0))
-    return [] if step.reserved == Reserved() else list(steps.wake(tx, "wake_reserved", run_id=step.run_id))
-
-
 def _model_call(outcome: AttemptOutcome) -> ModelCallLog | None:
     match outcome:
         case Retrying(failed):
@@ -176,18 +247,3 @@ def _model_call(outcome: AttemptOutcome) -> ModelCallLog | None:
             return None
         case _:
             return outcome.model_call
-
-
-def error_of(outcome: AttemptOutcome) -> Mapping[str, Any] | None:
-    """Return what is stored of a failure: kind, message, happened, and what else is known."""
-    match outcome:
-        case Completed():
-            return None
-        case Failed(kind, message, happened, details):
-            known = {"status": outcome.status, "retry_after_s": outcome.retry_after_s}
-            said = {name: value for name, value in known.items() if value is not None}
-            return {"kind": kind, "message": payload.sanitise(message).value, "happened": happened, **said, **details}
-        case Retrying(failed, after_s):
-            return {**(error_of(failed) or {}), "retry_in_s": round(after_s, 3)}
-        case InDoubt(kind, message):
-            return {"kind": kind, "message": payload.sanitise(message).value, "happened": None}

@@ -8,17 +8,22 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from agentflow.domain.claim import LockedStep
+from agentflow.domain.failure import ErrorKind
 from agentflow.domain.hint import Hint, advance_hint
-from agentflow.domain.outcome import Retrying
+from agentflow.domain.outcome import Failed, Retrying
 from agentflow.domain.run import Reserved, Run
-from agentflow.domain.step import StepStatus
+from agentflow.domain.step import CLEARING, StepStatus
+from agentflow.domain.waiting import IN_DOUBT, VERIFYING
 from agentflow.engine.alarms import alert_step
 from agentflow.engine.answering import answer_overrun
-from agentflow.engine.recording import error_of
+from agentflow.engine.failures import error_of
+from agentflow.engine.following import follow_clearing
 from agentflow.engine.runtime import RECORD_MARGIN_S
 from agentflow.engine.standing import settle_standing
+from agentflow.engine.verifying import begin_verification
 from agentflow.policy.happening import happened
-from agentflow.policy.recovery import Evidence, NotYet, Poison, PutInDoubt, RunAgain, decide_lost
+from agentflow.policy.keys import KeyEnd
+from agentflow.policy.recovery import Evidence, NotYet, Poison, PutInDoubt, Recovery, RunAgain, Verify, decide_lost
 from agentflow.store import keys, logs, runs, steps
 from agentflow.store.database import Transaction
 
@@ -46,20 +51,34 @@ def take_back(
     if isinstance(decided, NotYet):
         return None
     hints = _charge_lost(tx, step)
-    if not isinstance(decided, PutInDoubt) and _overran(step, evidence, now):
+    if not isinstance(decided, PutInDoubt | Verify) and _overran(step, evidence, now):
         return [*hints, *_answer_overrun(tx, run, step, now, draw)]
+    return [*hints, *_end_attempt(tx, run, step, evidence, decided, now)]
+
+
+def _end_attempt(
+    tx: Transaction, run: Run, step: LockedStep, evidence: Evidence, decided: Recovery, now: datetime
+) -> list[Hint]:
     match decided:
         case RunAgain(deaths):
-            error = {"kind": "lost", "message": _why(evidence), "happened": happened(step.effect, said=None)}
-            steps.take_back(tx, step, error, quarantine=True, deaths=deaths)
-            logs.end_attempt(tx, step, "lost", error=error)
-            settle_standing(tx, run, "attempt_lost", step_index)
-            return [*hints, Hint(step.task_name, QUARANTINE_QUEUE, run_id, step_index)]
+            return _run_again(tx, run, step, evidence, deaths=deaths)
         case PutInDoubt():
-            return [*hints, *_put_in_doubt(tx, run, step, evidence)]
+            return _put_in_doubt(tx, run, step, evidence)
+        case Verify(deaths):
+            return _verify(tx, run, step, evidence, now, deaths=deaths)
         case Poison(deaths):
-            return [*hints, *_poison(tx, run, step, deaths)]
+            return _poison(tx, run, step, deaths)
+        case NotYet():
+            return []
     assert_never(decided)
+
+
+def _run_again(tx: Transaction, run: Run, step: LockedStep, evidence: Evidence, *, deaths: int) -> list[Hint]:
+    error = {"kind": ErrorKind.LOST, "message": _why(evidence), "happened": happened(step.effect, said=None)}
+    steps.take_back(tx, step, error, quarantine=True, deaths=deaths)
+    logs.end_attempt(tx, step, "lost", error=error)
+    settle_standing(tx, run, "attempt_lost", step.step_index)
+    return [Hint(step.task_name, QUARANTINE_QUEUE, step.run_id, step.step_index)]
 
 
 def _charge_lost(tx: Transaction, step: LockedStep) -> list[Hint]:
@@ -90,25 +109,43 @@ def _answer_overrun(tx: Transaction, run: Run, step: LockedStep, now: datetime, 
         logs.end_attempt(tx, step, "retried", error=error)
         steps.retry(tx, step, error, answered.outcome.reason, answered.outcome.after_s)
         settle_standing(tx, run, answered.outcome.reason, step.step_index)
-        if not run.stop_requested:
+        if not run.stop_requested or step.tool_name in CLEARING:
             return []
         runs.request_stop(tx, run.run_id, run.stop_requested)
         return [advance_hint(run.run_id, run.queue)]
-    if answered.stop is not None:
+    if answered.stop is not None and step.tool_name not in CLEARING:
         runs.request_stop(tx, run.run_id, answered.stop)
     return _fail(tx, run, step, error, deaths=0)
 
 
 def _put_in_doubt(tx: Transaction, run: Run, step: LockedStep, evidence: Evidence) -> list[Hint]:
-    until = step.lease_until.isoformat() if step.lease_until else "unknown"
-    message = f"{_why(evidence)}; the call may have been sent at any time until {until}"
-    error = {"kind": "in_doubt", "message": message, "happened": None}
-    steps.fail_lost(tx, step, StepStatus.IN_DOUBT, error, deaths=0)
+    error = _doubt_of(step, evidence)
+    steps.fail_lost(tx, step, StepStatus.IN_DOUBT, error, waiting_reason=IN_DOUBT)
     logs.end_attempt(tx, step, StepStatus.IN_DOUBT, error=error)
-    hints = list(keys.resolve(tx, step, "in_doubt")) if step.business_key else []
+    hints = list(keys.resolve(tx, step, KeyEnd.HELD)) if step.business_key else []
     settle_standing(tx, run, "step_in_doubt", step.step_index)
-    alert_step(tx, run, step, "in_doubt", f"{step.tool_name!r} is in doubt: {message}")
+    alert_step(tx, run, step, "in_doubt", f"{step.tool_name!r} is in doubt: {error['message']}")
     return hints
+
+
+def _verify(
+    tx: Transaction, run: Run, step: LockedStep, evidence: Evidence, now: datetime, *, deaths: int
+) -> list[Hint]:
+    error = _doubt_of(step, evidence)
+    steps.fail_lost(tx, step, StepStatus.IN_DOUBT, error, deaths=deaths, quarantine=True, waiting_reason=VERIFYING)
+    logs.end_attempt(tx, step, StepStatus.IN_DOUBT, error=error)
+    hints = list(keys.resolve(tx, step, KeyEnd.HELD)) if step.business_key else []
+    hints += begin_verification(tx, run, step, now, after_s=step.settle_s or 0.0)
+    settle_standing(tx, run, "step_in_doubt", step.step_index)
+    return hints
+
+
+def _doubt_of(step: LockedStep, evidence: Evidence) -> dict[str, Any]:
+    """Return what is stored of a lost call that may have happened, and until when it can have been sent."""
+    until = step.lease_until.isoformat() if step.lease_until else None
+    message = f"{_why(evidence)}; the call may have been sent at any time until {until or 'nobody knows when'}"
+    kind = ErrorKind.TIMEOUT if evidence is Evidence.OVERRUN else ErrorKind.LOST
+    return {"kind": kind, "message": message, "happened": None, "sent_until": until}
 
 
 def _poison(tx: Transaction, run: Run, step: LockedStep, deaths: int) -> list[Hint]:
@@ -123,6 +160,8 @@ def _fail(tx: Transaction, run: Run, step: LockedStep, error: Mapping[str, Any],
     logs.end_attempt(tx, step, StepStatus.ERROR, error=error)
     hints = list(keys.free(tx, step)) if step.business_key else []
     runs.note_settled(tx, run, step.step_index)
+    if step.tool_name in CLEARING:
+        hints += follow_clearing(tx, run, step, Failed(error["kind"], error["message"]))
     settle_standing(tx, run, "step_error", step.step_index)
     return [*hints, advance_hint(run.run_id, run.queue)]
 

@@ -9,6 +9,8 @@ from agentflow.domain.claim import ClaimAnswer, LockedStep, Refused
 from agentflow.domain.hint import Hint, advance_hint
 from agentflow.domain.run import Run
 from agentflow.domain.step import StepStatus
+from agentflow.domain.waiting import RUN_PAUSED
+from agentflow.engine.approving import settle_unapproved
 from agentflow.engine.standing import settle_standing
 from agentflow.store import keys, runs, steps
 from agentflow.store.alerts import raise_alert
@@ -18,6 +20,8 @@ from agentflow.store.database import Transaction
 KEY_WAIT_S = 30.0
 # How long a step waits that reached a worker which can't take it: one that can may be in another deployment.
 UNSERVED_WAIT_S = 5.0
+# A paused run's steps are not woken before it is resumed; the time is for whoever reads the row.
+PAUSED_WAIT_S = 3600.0
 # How long a step waits for other calls' reservations; the record that settles one wakes it before.
 RESERVED_WAIT_S = 5.0
 
@@ -44,11 +48,17 @@ def refuse(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> Not
         case ClaimAnswer.RUN_STOPPED if run.stop_requested or refusal.detail == "deadline":
             # A step may come back from a lost worker after its run was asked to stop: the run has still to end.
             runs.request_stop(tx, run.run_id, refusal.detail)
+        case ClaimAnswer.RUN_STOPPED if refusal.detail == "paused":
+            steps.park(tx, step, RUN_PAUSED, PAUSED_WAIT_S)
+            settle_standing(tx, run, RUN_PAUSED, step.step_index)
+            return NotClaimed(refusal)
+        case ClaimAnswer.UNAPPROVED:
+            settle_unapproved(tx, run, step, refusal)
         case ClaimAnswer.KEY_IN_FLIGHT | ClaimAnswer.UNSERVED | ClaimAnswer.BUDGET_RESERVED:
             _park(tx, run, step, refusal)
             return NotClaimed(refusal)
         case ClaimAnswer.KEY_DONE:
-            record = keys.take(tx, step)
+            record = keys.take(tx, step).record
             assert record is not None
             return settle(tx, run, step, refusal, record.output)
         case ClaimAnswer.KEY_CONFLICT:

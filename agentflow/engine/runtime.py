@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentflow.declare.credential import OpenCredentials
+from agentflow.declare.delivery import DeliveryKind
 from agentflow.declare.registry import Registry
 from agentflow.declare.resource import OpenResources
 from agentflow.domain.claim import Claim
@@ -62,7 +63,8 @@ class Runtime:
     """One process's means.
 
     `isolated` says that it does one step at a time and may be killed for it; `pool_slots` is how many steps of one
-    bulkhead this worker may hold at once. `draw` gives random numbers between 0 and 1.
+    bulkhead this worker may hold at once. `draw` gives random numbers between 0 and 1. `deliveries` are the kinds of
+    messages that it knows; None says that it can't tell which there are.
     """
 
     database: Database
@@ -74,6 +76,7 @@ class Runtime:
     gate: Gate = field(default_factory=OpenGate)
     pool_slots: int | None = None
     prices: PriceTable | None = None
+    deliveries: Mapping[str, DeliveryKind] | None = None
     resources: OpenResources = field(default_factory=OpenResources)
     credentials: OpenCredentials = field(default_factory=OpenCredentials)
     timer: Timer = field(default_factory=DeadMansTimer)

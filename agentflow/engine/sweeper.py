@@ -12,6 +12,7 @@ import structlog
 
 from agentflow.domain.hint import Hint, HintPublisher, HintQueues
 from agentflow.engine.recovery import QUARANTINE_QUEUE, take_back
+from agentflow.engine.relay_recovery import OutboxRecovery
 from agentflow.gate.open_gate import OpenGate
 from agentflow.gate.protocol import Gate
 from agentflow.policy.recovery import Evidence
@@ -45,6 +46,7 @@ class Sweeper:
         self._queues = queues
         self._worker_id = worker_id
         self._gate = gate or OpenGate()
+        self._outbox = OutboxRecovery(database, hints, queues, self._gate, worker_id, dead_s=DEAD_S)
         self._sweeps = 0
 
     def sweep(self) -> bool:
@@ -58,6 +60,7 @@ class Sweeper:
             self._database.atomically(lambda tx: sweeps.revive_forgotten(tx, most=_MOST))
         self._hint_forgotten()
         self._admit_waiting()
+        self._outbox.sweep()
         return True
 
     def next_moment_s(self) -> float | None:
@@ -70,6 +73,7 @@ class Sweeper:
         # Asked after the steps are read: a child that was born in between claimed none of them.
         alive = frozenset(live_pids())
         self._take_back([step for step, pid in claimed if pid not in alive])
+        self._outbox.report_dead_children(live_pids)
 
     def _take_back_lost(self) -> None:
         self._take_back(
@@ -90,10 +94,11 @@ class Sweeper:
             self._hints.publish([self._routed(hint) for hint in hints])
 
     def _routed(self, hint: Hint) -> Hint:
-        if hint.queue != QUARANTINE_QUEUE or hint.step_index is None or self._has_quarantine():
+        run_id, step_index = hint.run_id, hint.step_index
+        if hint.queue != QUARANTINE_QUEUE or run_id is None or step_index is None or self._has_quarantine():
             return hint
-        own = self._database.atomically(lambda tx: sweeps.queue_of(tx, hint.run_id, hint.step_index or 0))
-        return Hint(hint.task_name, own, hint.run_id, hint.step_index)
+        own = self._database.atomically(lambda tx: sweeps.queue_of(tx, run_id, step_index))
+        return Hint(hint.task_name, own, run_id, step_index)
 
     def _has_quarantine(self) -> bool:
         return QUARANTINE_QUEUE in self._database.atomically(lambda tx: workers.served_queues(tx, DEAD_S))

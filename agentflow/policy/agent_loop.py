@@ -13,7 +13,7 @@ from agentflow.domain.step import MODEL, NewStep, Step, StepStatus
 
 @dataclass(frozen=True, slots=True)
 class AgentRules:
-    """What the loop has to know of an agent: its first message, and the tools that end a run, with its outcome, or fail it."""
+    """What the loop has to know of an agent: its first message, which tools end a run and how, which fail it."""
 
     first_message: Callable[[Any], str]
     ends_run: Mapping[str, Outcome]

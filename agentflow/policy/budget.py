@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from agentflow.domain.claim import LockedStep
 from agentflow.domain.decision import Decision, Fail, Next
 from agentflow.domain.run import Reserved, Run
-from agentflow.domain.step import MODEL, NewStep, Step
+from agentflow.domain.step import COMPENSATE, MODEL, VERIFY, NewStep, Step
+
+VERIFICATION_ATTEMPTS = 6
+COMPENSATION_ATTEMPTS = 20
 
 
 def within_budget(decision: Decision, run: Run, history: Sequence[Step]) -> Decision:
@@ -67,6 +71,16 @@ def attempts_left(run: Run) -> int | None:
     """Return how many more attempts a run's budget allows, None where it sets no ceiling."""
     ceiling = run.budget.get("attempts")
     return None if ceiling is None else max(0, int(ceiling) - run.spent.attempts)
+
+
+def attempts_left_of(run: Run, step: LockedStep, attempt: int) -> int | None:
+    """Return how many more attempts a step may have after this one; what clears up after a run has its own ceilings."""
+    if step.tool_name == VERIFY:
+        return max(0, VERIFICATION_ATTEMPTS - attempt)
+    if step.tool_name == COMPENSATE:
+        ceiling = int(run.budget.get("compensation_attempts", COMPENSATION_ATTEMPTS))
+        return max(0, ceiling - attempt)
+    return attempts_left(run)
 
 
 def _call(tool_name: str, arguments: Mapping[str, Any]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from agentflow.domain import message
 from agentflow.domain.message import Message, ToolCall
 from agentflow.domain.step import MODEL, Step, StepStatus
+from agentflow.policy.approval import Unapproved
 
 SHOWN_BYTES = 16 * 1024
 NOT_EXECUTED = "not executed"
@@ -53,8 +54,10 @@ def _answer(thought: Step, call: ToolCall, index: int, acted: Step | None) -> Me
     if acted.status is StepStatus.OK:
         return message.tool(call, shown(acted.output))
     error = acted.error or {}
-    # A step that waited for another attempt when its run ended is skipped, and may have happened all the same.
-    if acted.status in _LEFT_OPEN and error.get("happened", False) is False:
+    # A step that waited for another attempt when its run ended is skipped, and may have happened all the same; what a
+    # person refused is skipped too, and the model has to know that it was refused, and why.
+    is_refused = error.get("kind") in list(Unapproved)
+    if acted.status in _LEFT_OPEN and error.get("happened", False) is False and not is_refused:
         return message.tool(call, NOT_EXECUTED)
     return message.tool(call, _failure(error))
 

@@ -32,6 +32,13 @@ class PutInDoubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """A verification has to say whether it happened. `deaths` are added to its count."""
+
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """The step killed every worker that tried it."""
 
@@ -43,7 +50,7 @@ class NotYet:
     """The attempt may still be alive, and a repeat would do harm."""
 
 
-Recovery = RunAgain | PutInDoubt | Poison | NotYet
+Recovery = RunAgain | PutInDoubt | Verify | Poison | NotYet
 
 _ENDS_EARLY: dict[Effect, frozenset[Evidence]] = {
     Effect.READ: frozenset(Evidence),
@@ -62,9 +69,11 @@ def decide_lost(effect: Effect, evidence: Evidence, *, quarantined: bool, deaths
     """
     if evidence not in _ENDS_EARLY[effect]:
         return NotYet()
-    if effect in {Effect.UNSAFE, Effect.VERIFIED}:
+    if effect is Effect.UNSAFE:
         return PutInDoubt()
     own_deaths = 1 if quarantined else 0
+    if effect is Effect.VERIFIED:
+        return Verify(own_deaths)
     if deaths + own_deaths >= POISON_DEATHS:
         return Poison(own_deaths)
     return RunAgain(own_deaths)

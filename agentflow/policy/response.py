@@ -94,6 +94,13 @@ def _retry_malformed(failed: Failed, facts: Facts, draw: float) -> Response:
     return Retry(_not_before_wish(failed, backoff_s(failures, draw), draw), "retry_malformed")
 
 
+def _retry_unconfirmed(failed: Failed, facts: Facts, draw: float) -> Response:
+    failures = facts.failures(ErrorKind.UNCONFIRMED)
+    if failures >= facts.quick_attempts:
+        return GiveUp(alert=True)
+    return Retry(_not_before_wish(failed, backoff_s(failures, draw), draw), "retry_unconfirmed")
+
+
 def _refresh(_failed: Failed, facts: Facts, _draw: float) -> Response:
     first = facts.failures(ErrorKind.AUTH) == 1
     return RefreshCredential() if facts.has_credential and first else GiveUp(alert=True)
@@ -109,6 +116,7 @@ _AGAIN: Mapping[ErrorKind, Callable[[Failed, Facts, float], Response]] = {
     ErrorKind.TIMEOUT: _retry_timeout,
     ErrorKind.RATE_LIMITED: _retry_rate_limited,
     ErrorKind.MALFORMED: _retry_malformed,
+    ErrorKind.UNCONFIRMED: _retry_unconfirmed,
     ErrorKind.AUTH: _refresh,
     ErrorKind.CONTEXT_OVERFLOW: _shrink,
 }
@@ -125,7 +133,9 @@ _FINAL: Mapping[ErrorKind, Response] = {
     ErrorKind.LOST: GiveUp(alert=True),
 }
 
-_ALERTING = frozenset({ErrorKind.AUTH, ErrorKind.QUOTA, ErrorKind.BUG, ErrorKind.POISON, ErrorKind.LOST})
+_ALERTING = frozenset(
+    {ErrorKind.AUTH, ErrorKind.QUOTA, ErrorKind.BUG, ErrorKind.POISON, ErrorKind.LOST, ErrorKind.UNCONFIRMED}
+)
 
 
 def _distance(facts: Facts, draw: float) -> float:

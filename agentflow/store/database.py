@@ -107,9 +107,9 @@ class Database:
         """
         return self._patiently(self.transaction, body, patience_s)
 
-    def glance(self, body: Callable[[Transaction], T]) -> T:
+    def glance(self, body: Callable[[Transaction], T], *, patience_s: float = PATIENCE_S) -> T:
         """Run `body`, one statement that stands for itself, without a transaction around it and its two round trips."""
-        return self._patiently(self._autocommit, body, PATIENCE_S)
+        return self._patiently(self._autocommit, body, patience_s)
 
     @contextmanager
     def _autocommit(self) -> Iterator[Transaction]:

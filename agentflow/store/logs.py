@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.message import chain
 from agentflow.domain.outcome import ModelCallLog, OutboxMessage
 from agentflow.store.database import Transaction
+from agentflow.store.outbox import queue
 
 
 def end_attempt(
@@ -90,19 +90,7 @@ def lost_model_call(tx: Transaction, step: LockedStep) -> None:
 
 def outbox(tx: Transaction, claim: Claim, messages: Sequence[OutboxMessage]) -> None:
     """Queue a step's messages."""
-    rows = [
-        {
-            "message_id": str(uuid.uuid4()),
-            "tenant": claim.run.tenant,
-            "run_id": claim.run.run_id,
-            "step_index": claim.step.step_index,
-            "item": item,
-            "kind": message.kind,
-            "payload": payload.dumps(message.payload),
-        }
-        for item, message in enumerate(messages)
-    ]
-    tx.run_each("insert_outbox", rows)
+    queue(tx, messages, tenant=claim.run.tenant, run_id=claim.run.run_id, step_index=claim.step.step_index)
 
 
 def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, Any]]) -> bytes | None:

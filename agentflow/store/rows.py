@@ -63,6 +63,7 @@ def step_of(row: Mapping[str, Any]) -> Step:
         subject_index=row["subject_index"],
         subject_tool=row["subject_tool"],
         noted=row["noted"],
+        key_generation=row["key_generation"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 from agentflow.domain import payload
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import IllegalTransition
-from agentflow.domain.run import RUN_TRANSITIONS, Reserved, Run, RunStatus
+from agentflow.domain.run import RUN_TRANSITIONS, Ending, Reserved, Run, RunStatus
 from agentflow.domain.step import Step
 from agentflow.store.database import Transaction
 from agentflow.store.rows import run_of, step_of
 
-# While a person is waited for, a run's deadline stands still.
-_STANDS_STILL = {RunStatus.WAITING_HUMAN, RunStatus.PAUSED}
+# While a person is waited for, or what a run did is undone, its deadline stands still.
+_STANDS_STILL = {RunStatus.WAITING_HUMAN, RunStatus.PAUSED, RunStatus.COMPENSATING}
 
 
 def lock(tx: Transaction, run_id: str) -> tuple[Run, datetime] | None:
@@ -40,15 +41,10 @@ def history(tx: Transaction, run_id: str) -> Sequence[Step]:
 
 
 def earlier_history(tx: Transaction, run: Run) -> Sequence[Sequence[Step]]:
-    """Return the steps of the runs before this one in its conversation, run by run."""
-    if run.conversation_id is None:
+    """Return the steps of the runs before this one in its conversation, run by run; of a fork, those of its origin."""
+    if run.conversation_id is None and run.forked_from is None:
         return []
-    rows = tx.rows(
-        "read_earlier_steps",
-        tenant=run.tenant,
-        conversation_id=run.conversation_id,
-        run_id=run.run_id,
-    )
+    rows = tx.rows("read_earlier_steps", tenant=run.tenant, run_id=run.forked_from or run.run_id)
     by_run: dict[str, list[Step]] = {}
     for step in map(step_of, rows):
         by_run.setdefault(step.run_id, []).append(step)
@@ -87,6 +83,7 @@ def finish(
     result: Any = None,
     outcome: str | None = None,
     error: Mapping[str, Any] | None = None,
+    compensation: str | None = None,
 ) -> None:
     """End a locked run and log it; raise IllegalTransition where it has ended already."""
     tx.run(
@@ -96,8 +93,20 @@ def finish(
         result=None if status is not RunStatus.DONE else payload.dumps(result),
         outcome=outcome,
         error=None if error is None else payload.dumps(error),
+        compensation=compensation,
     )
     _log_transition(tx, run, status, reason, None)
+
+
+def set_ending(tx: Transaction, run: Run, ending: Ending) -> Run:
+    """Note how a locked run will end once what it did is undone; return the run as it is now."""
+    tx.run("set_ending", run_id=run.run_id, ending=payload.dumps(asdict(ending)))
+    return replace(run, ending=ending)
+
+
+def note_inserted(tx: Transaction, run_id: str, step_index: int) -> None:
+    """Count a step that the engine has added to a locked run."""
+    tx.run("note_inserted", run_id=run_id, step_index=step_index)
 
 
 def note_outcome(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any]) -> None:

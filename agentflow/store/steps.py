@@ -86,9 +86,10 @@ def claim(
     *,
     lease_s: float,
     is_tool_call: bool,
+    is_clearing: bool = False,
     reserved: Reserved = _NOTHING,
 ) -> Row:
-    """Hand a locked, pending step to one attempt and reserve what it may cost.
+    """Hand a locked, pending step to one attempt and reserve what it may cost; what clears up is not counted.
 
     Return attempt, claimed_at, lease_until, deadline_at.
     """
@@ -102,6 +103,7 @@ def claim(
         worker_pid=worker.pid,
         lease_s=lease_s,
         is_tool_call=is_tool_call,
+        is_clearing=is_clearing,
         tokens=reserved.tokens,
         cost_usd=reserved.cost_usd,
     )
@@ -148,8 +150,14 @@ def finish(
     output: Any = None,
     error: Mapping[str, Any] | None = None,
     flags: Sequence[str] = (),
+    noted: Mapping[str, Any] | None = None,
+    unconfirmed: Mapping[str, Any] | None = None,
+    waiting_reason: str | None = None,
 ) -> None:
-    """Write the outcome of the attempt that holds a locked step."""
+    """Write the outcome of the attempt that holds a locked step.
+
+    `unconfirmed` is what it gave, where that is verified before it counts.
+    """
     _check(step, status)
     tx.run(
         "finish_step",
@@ -161,7 +169,63 @@ def finish(
         output=_dumps(output) if status is StepStatus.OK else None,
         error=_dumps(error) if error is not None else None,
         flags=list(flags),
+        noted=_stored(noted),
+        unconfirmed=_stored(unconfirmed),
+        waiting_reason=waiting_reason,
     )
+
+
+def settle_doubt(
+    tx: Transaction,
+    step: LockedStep,
+    status: StepStatus,
+    *,
+    output: Any = None,
+    error: Mapping[str, Any] | None = None,
+    flags: Sequence[str] = (),
+    noted: Mapping[str, Any] | None = None,
+) -> None:
+    """End a locked step that is in doubt, by what was found out since its attempt."""
+    _check(step, status)
+    tx.run(
+        "settle_doubt",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        status=status,
+        output=_dumps(output) if status is StepStatus.OK else None,
+        error=_stored(error),
+        flags=list(flags),
+        noted=_stored(noted),
+    )
+
+
+def retry_doubtful(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:
+    """Let a locked step that is in doubt be tried again in `after_s` seconds: it certainly did not happen."""
+    _check(step, StepStatus.PENDING)
+    where = {"run_id": step.run_id, "step_index": step.step_index}
+    tx.run("retry_doubtful", error=_dumps(error), reason=reason, after_s=after_s, **where)
+
+
+def leave_to_person(tx: Transaction, step: LockedStep, error: Mapping[str, Any]) -> None:
+    """Let a person say what became of a locked step that is in doubt."""
+    tx.run("leave_to_person", run_id=step.run_id, step_index=step.step_index, error=_dumps(error))
+
+
+def skip_verification(tx: Transaction, step: LockedStep) -> None:
+    """Drop the verification of a step that has its outcome."""
+    tx.run("skip_verification", run_id=step.run_id, step_index=step.step_index)
+
+
+def next_index(tx: Transaction, run_id: str) -> int:
+    """Return the index that a locked run's next step gets."""
+    row = tx.row("next_index", run_id=run_id)
+    return int(row["step_index"]) if row else 0
+
+
+def late_outputs(tx: Transaction, run_id: str) -> Mapping[int, Any]:
+    """Return what steps gave whose records came too late, by their index."""
+    rows = tx.rows("late_results", run_id=run_id)
+    return {row["step_index"]: row["late_result"]["output"] for row in rows if "output" in row["late_result"]}
 
 
 def retry(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:
@@ -216,7 +280,16 @@ def take_back(tx: Transaction, step: LockedStep, error: Mapping[str, Any], *, qu
     )
 
 
-def fail_lost(tx: Transaction, step: LockedStep, status: StepStatus, error: Mapping[str, Any], *, deaths: int) -> None:
+def fail_lost(
+    tx: Transaction,
+    step: LockedStep,
+    status: StepStatus,
+    error: Mapping[str, Any],
+    *,
+    deaths: int = 0,
+    quarantine: bool = False,
+    waiting_reason: str | None = None,
+) -> None:
     """End a locked step, or put it in doubt, whose lost attempt may not be repeated."""
     _check(step, status)
     tx.run(
@@ -227,6 +300,8 @@ def fail_lost(tx: Transaction, step: LockedStep, status: StepStatus, error: Mapp
         status=status,
         error=_dumps(error),
         deaths=deaths,
+        quarantine=quarantine,
+        waiting_reason=waiting_reason,
     )
 
 
@@ -244,6 +319,10 @@ def _check(step: LockedStep, status: StepStatus) -> None:
     if status not in STEP_TRANSITIONS[step.status]:
         where = f"step {step.step_index} of run {step.run_id!r}"
         raise IllegalTransition(f"{where} cannot go from {step.status.value!r} to {status.value!r}")
+
+
+def _stored(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else _dumps(value)
 
 
 def _dumps(value: Any) -> str:

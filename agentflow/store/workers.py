@@ -32,7 +32,10 @@ def register(
 
 
 def register_agent(tx: Transaction, agent: Mapping[str, Any]) -> None:
-    """Write what a worker serves: name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools, model."""
+    """Write what a worker serves.
+
+    Name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools, model.
+    """
     stored = {name: payload.dumps(agent[name]) for name in ("input_schema", "budget", "tools", "model")}
     tx.run("register_agent", **{**agent, "queues": sorted(agent["queues"]), **stored})
 

@@ -95,7 +95,9 @@ class Harness:
         raise AgentflowError(f"the runs did not come to rest within {_MOST_MOVES} moves")
 
     def obey(self, runtime: Runtime, hint: Hint) -> Ending | None:
-        """Do what one hint asks for; a simulated crash ends it where it stands."""
+        """Do what one hint asks for; a simulated crash ends it where it stands. What is in the outbox stays there."""
+        if hint.run_id is None:
+            return None
         try:
             if hint.step_index is not None:
                 return execute_step(runtime, hint.run_id, hint.step_index)

@@ -26,8 +26,10 @@ class CollectedHints:
         return self._waiting.popleft() if self._waiting else None
 
     def oldest(self, queue: str) -> tuple[str, int | None] | None:
-        """Return run and step of the oldest hint in a queue, None for an empty one."""
+        """Return run and step of the oldest hint in a queue, None for an empty one; raise LookupError for a relay's."""
         for hint in self._waiting:
             if hint.queue == queue:
+                if hint.run_id is None:
+                    raise LookupError(f"a hint of no run stands in {queue!r}")
                 return hint.run_id, hint.step_index
         return None

@@ -45,7 +45,7 @@ def served(folder: Path, queue: str = "tool.publish", pools: Path | None = None)
 def test_default_pool_serves_every_queue_that_no_other_names(folder: Path) -> None:
     pools = served(folder).pools
     assert {name: pool.queues for name, pool in pools.items()} == {
-        "default": ("tool.fetch", "tool.publish"),
+        "default": ("outbox.email", "outbox.webhook", "tool.fetch", "tool.publish"),
         "models": ("coordinator", "model"),
         "quarantine": ("quarantine",),
     }
@@ -66,7 +66,8 @@ def test_pools_of_ones_own_are_read_from_their_file(folder: Path) -> None:
     pools.write_text('[pools.all]\nqueues = ["*"]\nkind = "prefork"\nconcurrency = 3\n', encoding="utf-8")
     plan = served(folder, pools=pools).pool("all")
     assert plan.concurrency == 3
-    assert set(plan.queues) == {"coordinator", "model", "tool.fetch", "tool.publish"}
+    of_messages = {"outbox.email", "outbox.webhook"}
+    assert set(plan.queues) == {"coordinator", "model", "tool.fetch", "tool.publish"} | of_messages
 
 
 def test_description_says_of_each_tool_how_it_is_run(folder: Path) -> None:
@@ -75,6 +76,18 @@ def test_description_says_of_each_tool_how_it_is_run(folder: Path) -> None:
     assert (fetch["effect"], fetch["timeout_s"], fetch["queue"], fetch["pool"]) == ("read", 3, "tool.fetch", "default")
     assert publish["effect"] == "unsafe"
     assert "served_agents.py:" in publish["place"]
+
+
+def test_description_says_of_each_tool_what_it_promises_and_what_is_open(folder: Path) -> None:
+    [agent] = served(folder).described()["agents"]
+    publish = agent["tools"][1]
+    assert agent["on_failure"] == "compensate"
+    assert (publish["verify"], publish["compensate"], publish["approval"]) == (False, None, False)
+    assert [(each["tool"], each["kind"]) for each in agent["open"]] == [
+        ("publish", "no_approval"),
+        ("publish", "no_compensation"),
+        ("publish", "on_failure"),
+    ]
 
 
 def test_queue_that_no_pool_serves_has_no_pool(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from agentflow import Agent, Budget, DeclarationError, Pipeline, SubmissionRefused, tool
 from agentflow.declare.budget import lower_budget
 
-WHOLE = ["steps", "tool_calls", "attempts", "tokens", "same_call", "repairs"]
+WHOLE = ["steps", "tool_calls", "attempts", "tokens", "same_call", "repairs", "compensation_attempts"]
 DECLARED = Budget(steps=20, tool_calls=12, cost_usd=0.4, time_s=120, tokens=9_000).as_json()
 OPEN = Budget(cost_usd=None).as_json()
 
@@ -21,7 +21,7 @@ def look(n: int) -> str:
 def test_a_budget_has_the_ceilings_that_the_design_names_by_default() -> None:
     assert Budget().as_json() == {
         "steps": 50, "tool_calls": 40, "attempts": 60, "tokens": None, "cost_usd": 1.0, "time_s": 900.0,
-        "same_call": 5, "repairs": 2,
+        "same_call": 5, "repairs": 2, "compensation_attempts": 20,
     }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def test_a_count_is_whole(name: str) -> None:
         Budget(**cast("Any", {name: 2.5}))
 
 
-@pytest.mark.parametrize("name", ["steps", "tool_calls", "attempts", "time_s", "same_call", "repairs"])
+@pytest.mark.parametrize("name", [*(name for name in WHOLE if name != "tokens"), "time_s"])
 def test_what_keeps_a_run_from_going_on_for_ever_cannot_be_left_open(name: str) -> None:
     with pytest.raises(DeclarationError, match=rf"Budget\({name}=None\)"):
         Budget(**cast("Any", {name: None}))
@@ -70,7 +70,7 @@ def test_a_mapping_lowers_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_budget_lowers_every_ceiling() -> None:
-    wanted = Budget(1, 1, 1, 1, 0.1, 1, 1, 1)
+    wanted = Budget(1, 1, 1, 1, 0.1, 1, 1, 1, 1)
 
     assert lower_budget("refunds", DECLARED, wanted) == wanted.as_json()
 

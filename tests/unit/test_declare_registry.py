@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentflow import Agent, DeclarationError, Pipeline, tool
+from agentflow import Agent, DeclarationError, Pipeline, ask_person, tool
 from agentflow.declare.registry import Registry, load
 
 Write = Callable[..., None]
@@ -44,7 +44,7 @@ def test_a_module_is_loaded_with_its_agents_and_their_tools(write: Write) -> Non
     registry = load(["shop_a"])
 
     assert (list(registry.agents), list(registry.tools)) == (["refunds"], ["lookup"])
-    assert registry.queues == {"coordinator", "model", "tool.lookup"}
+    assert registry.queues == {"coordinator", "model", "tool.lookup", "outbox.email", "outbox.webhook"}
 
 
 def test_an_agent_that_two_modules_share_is_loaded_once(write: Write) -> None:
@@ -117,6 +117,21 @@ def test_two_tools_of_one_name_are_refused_with_both_places() -> None:
 
     with pytest.raises(
         DeclarationError, match=r"registry\.py:\d+: the tool 'lookup' is declared at .*registry\.py:\d+ too"
+    ):
+        Registry.of(declarations)
+
+
+def test_one_question_may_serve_two_agents() -> None:
+    agents = [Agent(name, model="openai:gpt-4o", tools=[ask_person()]) for name in ("a", "b")]
+
+    assert list(Registry.of(agents).tools) == ["ask_person"]
+
+
+def test_two_questions_of_one_name_are_refused_with_both_places() -> None:
+    declarations = [Pipeline(name, [ask_person(description=name)]) for name in ("a", "b")]
+
+    with pytest.raises(
+        DeclarationError, match=r"registry\.py:\d+: the tool 'ask_person' is declared at .*registry\.py:\d+ too"
     ):
         Registry.of(declarations)
 

@@ -185,6 +185,16 @@ def plain(order_id: str) -> None:
         (plain, {"effect": "read", "timeout_s": float("nan")}, "timeout_s=nan; give seconds above zero"),
         (plain, {"effect": "verified", "settle_s": -1}, "settle_s=-1; give seconds, zero or more"),
         (plain, {"effect": "read", "on_error": "ignore"}, "on_error='ignore'; give 'model' or 'fail'"),
+        (plain, {"effect": "verified", "settle_s": float("inf")}, "settle_s=inf; give seconds, zero or more"),
+        (plain, {"effect": "read", "approval": "always"}, "approval='always'; give True, or a predicate"),
+        (plain, {"effect": "read", "expires_s": 0}, "expires_s=0; give seconds above zero"),
+        (plain, {"effect": "read", "expires_s": 1e13}, "expires_s=1.*; give seconds above zero, up to ten years"),
+        (plain, {"effect": "unsafe", "approval": True, "no_approval": "x"}, "has an approval and a no_approval"),
+        (plain, {"effect": "unsafe", "no_approval": " "}, "no_approval=' '; say in words why its calls need nobody's"),
+        (plain, {"effect": "unsafe", "no_compensation": True}, "no_compensation=True; say in words why the effect"),
+        (plain, {"effect": "read", "no_compensation": "x"}, "no_compensation=..., but a 'read' call changes nothing"),
+        (plain, {"effect": "read", "verify_after": True}, "verify_after=True, but a 'read' call leaves nothing to ask"),
+        (plain, {"effect": "read", "ends_run": "later"}, "ends_run='later'; give True, False or 'handoff'"),
         (plain, {"effect": "transactional"}, "is 'transactional' but takes no Context; add `ctx: Context`"),
         (plain, {"effect": "keyed"}, "is 'keyed' but never uses its key; add `ctx: Context` and send"),
         (plain, {"effect": "read", "key": "order"}, "key='order' is the same for every call"),
@@ -239,6 +249,13 @@ def test_a_verified_tool_without_a_verifier_is_refused_once_it_is_loaded() -> No
     declared = tool(effect="verified")(plain)
 
     with pytest.raises(DeclarationError, match=r"is 'verified' but nothing verifies it; add @plain\.verify"):
+        declared.check_complete()
+
+
+def test_a_tool_that_is_verified_each_time_without_a_verifier_is_refused_once_it_is_loaded() -> None:
+    declared = tool(effect="idempotent", verify_after=True)(plain)
+
+    with pytest.raises(DeclarationError, match=r"has verify_after=True but nothing verifies it; add @plain\.verify"):
         declared.check_complete()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agentflow import Agent, Budget, Context, Handoff, Model, Pipeline, Workflow, tool
+from agentflow import Agent, Budget, Context, Handoff, Happened, Model, Pipeline, Workflow, ask_person, tool
 from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Done
 
@@ -38,6 +38,30 @@ def explained(order_id: str) -> str:
 
 def lookup(function: Callable[..., str] = lookup_order, **options: Any) -> Tool[..., Any]:
     return tool(**{"effect": "read", "name": "lookup", **options})(function)
+
+
+def in_the_shop(order_id: str) -> Happened[str]:
+    return Happened(order_id)
+
+
+def verified(**options: Any) -> Tool[..., Any]:
+    declared = lookup(effect="idempotent", **options)
+    declared.verify(in_the_shop)
+    return declared
+
+
+def compensated(effect: str | None = None) -> Tool[..., Any]:
+    declared = lookup(effect="idempotent")
+    declared.compensate(effect=effect)(lambda found: None)
+    return declared
+
+
+def is_large(order_id: str) -> bool:
+    return len(order_id) > 4
+
+
+def is_huge(order_id: str) -> bool:
+    return len(order_id) > 9
 
 
 def agent(**options: Any) -> Agent:
@@ -89,6 +113,19 @@ CHANGES: dict[str, dict[str, Any]] = {
     "tool's queue": {"tools": [lookup(queue="slow")]},
     "tool's failure": {"tools": [lookup(on_error="fail")]},
     "tool's ending": {"tools": [lookup(ends_run=True)]},
+    "tool's handoff": {"tools": [lookup(ends_run="handoff")]},
+    "on_failure": {"on_failure": "compensate"},
+    "tool's verification": {"tools": [verified()]},
+    "tool's verification each time": {"tools": [verified(verify_after=True)]},
+    "tool's compensation": {"tools": [compensated()]},
+    "tool's compensation's class": {"tools": [compensated("unsafe")]},
+    "tool's missing compensation": {"tools": [lookup(effect="idempotent", no_compensation="a note is no harm")]},
+    "tool's approval": {"tools": [lookup(approval=True)]},
+    "tool's approval's time": {"tools": [lookup(approval=True, expires_s=60)]},
+    "tool's predicate": {"tools": [lookup(approval=is_large)]},
+    "tool's predicate's code": {"tools": [lookup(approval=is_huge)]},
+    "tool's missing approval": {"tools": [lookup(no_approval="it only reads")]},
+    "a question": {"tools": [ask_person("lookup")]},
 }
 
 

@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 
 from agentflow.domain.decision import Done, Fail, Next, Wait
+from agentflow.domain.run import Outcome
 from agentflow.domain.step import MODEL, NewStep, Step, StepStatus
 from agentflow.policy.agent_loop import AgentRules, decide_agent
 from tests.unit.given import a_call, a_run, a_step, a_thought
 
-RULES = AgentRules(first_message=str, ends_run=frozenset({"hand_off"}), fails_run=frozenset({"charge"}))
+RULES = AgentRules(
+    first_message=str,
+    ends_run={"hand_off": Outcome.HANDOFF, "close": Outcome.COMPLETE},
+    fails_run=frozenset({"charge"}),
+)
 
 
 def answered(index: int, tool_name: str, call_index: int, **facts: Any) -> Step:
@@ -65,8 +70,9 @@ def test_none_is_a_result_too() -> None:
     assert decide(a_thought(0, content="null", result=None)) == Done(None)
 
 
-def test_a_tool_that_ends_the_run_gives_its_result() -> None:
-    assert decide(a_thought(0, a_call("hand_off")), answered(1, "hand_off", 0, output="human")) == Done("human")
+@pytest.mark.parametrize(("name", "outcome"), [("close", Outcome.COMPLETE), ("hand_off", Outcome.HANDOFF)])
+def test_a_tool_that_ends_the_run_gives_its_result_and_its_outcome(name: str, outcome: Outcome) -> None:
+    assert decide(a_thought(0, a_call(name)), answered(1, name, 0, output="said")) == Done("said", outcome)
 
 
 def test_a_failed_handoff_goes_back_to_the_model() -> None:

@@ -12,7 +12,8 @@ where r.run_id = %(run_id)s
 -- read_steps: read a run's steps in order
 select
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, parent_index,
-    call_index, waiting_reason, next_attempt_at, effect, subject_index, subject_tool, noted
+    call_index, waiting_reason, next_attempt_at, effect, subject_index, subject_tool, noted,
+    key_generation
 from {schema}.agent_steps
 where run_id = %(run_id)s
 order by step_index
@@ -20,13 +21,13 @@ order by step_index
 -- read_earlier_steps: read the steps of the runs that had their turn before this one's, in the order of their turns
 select
     s.run_id, s.step_index, s.tool_name, s.tool_input, s.tool_output, s.error, s.status, s.attempt, s.idempotency_key,
-    s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at, s.effect, s.subject_index, s.subject_tool, s.noted
-from {schema}.agent_runs r
+    s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at, s.effect, s.subject_index, s.subject_tool, s.noted,
+    s.key_generation
+from {schema}.agent_runs o
+join {schema}.agent_runs r on r.tenant = o.tenant and r.conversation_id = o.conversation_id
 join {schema}.agent_steps s on s.run_id = r.run_id
-where r.tenant = %(tenant)s and r.conversation_id = %(conversation_id)s
-    and r.run_id <> %(run_id)s and r.started_at < (
-        select coalesce(t.started_at, clock_timestamp()) from {schema}.agent_runs t where t.run_id = %(run_id)s
-    )
+where o.run_id = %(run_id)s and o.tenant = %(tenant)s and r.run_id <> o.run_id
+    and r.started_at < coalesce(o.started_at, clock_timestamp())
 order by r.started_at, r.run_id, s.step_index
 
 -- take_turn: give a free turn to the first run in line

@@ -27,10 +27,14 @@ from {schema}.agent_steps
 where run_id = %(run_id)s and step_index = %(step_index)s
 for update
 
--- insert_key: take an idempotency key that nobody holds
-insert into {schema}.idempotency_records (tenant, tool, key, run_id, step_index, args_hash, status)
-values (%(tenant)s, %(tool)s, %(key)s, %(run_id)s, %(step_index)s, %(args_hash)s, 'in_flight')
+-- insert_key: take a generation of an idempotency key that nobody holds
+insert into {schema}.idempotency_records (tenant, tool, key, generation, run_id, step_index, args_hash, status)
+values (%(tenant)s, %(tool)s, %(key)s, %(generation)s, %(run_id)s, %(step_index)s, %(args_hash)s, 'in_flight')
 on conflict do nothing
+
+-- set_key_generation: note under which generation of its key a step is sent
+update {schema}.agent_steps set key_generation = %(generation)s
+where run_id = %(run_id)s and step_index = %(step_index)s
 
 -- lock_key: lock an idempotency record and read it
 select run_id, step_index, args_hash, status, output, generation from {schema}.idempotency_records
@@ -55,7 +59,7 @@ with claimed as (
     select run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, 'running', claimed_at from claimed
 )
 update {schema}.agent_runs r
-set spent_attempts = r.spent_attempts + 1,
+set spent_attempts = r.spent_attempts + case when %(is_clearing)s then 0 else 1 end,
     spent_tool_calls = r.spent_tool_calls + case when %(is_tool_call)s and claimed.attempt = 1 then 1 else 0 end,
     reserved_tokens = r.reserved_tokens + %(tokens)s, reserved_cost_usd = r.reserved_cost_usd + %(cost_usd)s,
     started_at = coalesce(r.started_at, clock_timestamp()),
@@ -71,7 +75,7 @@ returning claimed.attempt, claimed.claimed_at, claimed.lease_until, r.deadline_a
 
 -- look_at_step: read what the gate has to know of a step, before it is claimed
 select s.run_id, s.step_index, s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, s.hinted_at,
-    r.agent, r.user_id,
+    s.waiting_reason, s.subject_tool, s.timeout_s, r.agent, r.user_id, r.pause_requested as is_paused,
     s.next_attempt_at is null or s.next_attempt_at <= clock_timestamp() as is_due,
     (select h.reason from {schema}.holds h where h.bulkhead = s.bulkhead) as held
 from {schema}.agent_steps s
@@ -110,7 +114,7 @@ where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
 
 -- request_stop: ask a run to stop, for a reason
 update {schema}.agent_runs
-set stop_requested = coalesce(stop_requested, %(reason)s), advance_due_at = clock_timestamp(),
+set stop_requested = coalesce(stop_requested, %(reason)s), pause_requested = false, advance_due_at = clock_timestamp(),
     advance_hinted_at = clock_timestamp(), advance_hints = 0, version = version + 1
 where run_id = %(run_id)s and finished_at is null
 

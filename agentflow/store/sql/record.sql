@@ -2,9 +2,53 @@
 update {schema}.agent_steps
 set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, flags = %(flags)s::text[],
     finished_at = case when %(status)s = 'in_doubt' then null else clock_timestamp() end, lease_until = null,
-    waiting_reason = case when %(status)s = 'in_doubt' then 'in_doubt' end
+    waiting_reason = %(waiting_reason)s, noted = %(noted)s::json, unconfirmed = %(unconfirmed)s::json
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
     and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
+
+-- settle_doubt: end a step's doubt; without its token, so that what its attempt records later is refused
+update {schema}.agent_steps
+set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, noted = %(noted)s::json,
+    flags = flags || %(flags)s::text[], unconfirmed = null, claim_token = null, waiting_reason = null,
+    finished_at = clock_timestamp()
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_doubt'
+
+-- retry_doubtful: let a step be tried again that certainly did not happen
+update {schema}.agent_steps
+set status = 'pending', error = %(error)s::json, unconfirmed = null, claim_token = null, waiting_reason = %(reason)s,
+    next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), hints = 0,
+    hinted_at = case when %(after_s)s = 0 then clock_timestamp() end
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_doubt'
+
+-- leave_to_person: let a person say what became of a step that its verification could not tell of
+update {schema}.agent_steps set waiting_reason = 'in_doubt', error = %(error)s::json
+where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_doubt'
+
+-- skip_verification: drop the verification of a step that has its outcome
+update {schema}.agent_steps
+set status = 'skipped', finished_at = clock_timestamp(), waiting_reason = null, next_attempt_at = null
+where run_id = %(run_id)s and subject_index = %(step_index)s and tool_name = 'verify' and status = 'pending'
+
+-- next_index: read the index that a run's next step gets
+select coalesce(max(step_index) + 1, 0) as step_index from {schema}.agent_steps where run_id = %(run_id)s
+
+-- note_inserted: count a step that the engine has added: a decision made before it is too old now
+update {schema}.agent_runs
+set version = version + 1, current_step = greatest(current_step, %(step_index)s), updated_at = clock_timestamp()
+where run_id = %(run_id)s
+
+-- late_results: read what attempts came to whose record was refused
+select step_index, late_result from {schema}.attempts
+where run_id = %(run_id)s and late_result is not null
+order by step_index, attempt
+
+-- mark_key: change what is known of a step's idempotency key
+update {schema}.idempotency_records set status = %(status)s, updated_at = clock_timestamp()
+where run_id = %(run_id)s and step_index = %(step_index)s and status = any(%(before)s::text[])
+returning tenant, tool, key
+
+-- set_ending: note how a run will end once what it did is undone
+update {schema}.agent_runs set ending = %(ending)s::json, updated_at = clock_timestamp() where run_id = %(run_id)s
 
 -- retry_step: park a step whose attempt failed; it keeps its token, so that a commit without an answer is known again
 update {schema}.agent_steps
@@ -141,8 +185,8 @@ values (%(tenant)s, %(run_id)s, %(step_index)s, %(old)s, %(new)s, %(reason)s)
 -- finish_run: end a run
 update {schema}.agent_runs
 set status = %(status)s, result = %(result)s::json, outcome = %(outcome)s, error = %(error)s::json,
-    finished_at = clock_timestamp(), updated_at = clock_timestamp(), waiting_reason = null, advance_due_at = null,
-    time_left_s = null
+    compensation = %(compensation)s, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+    waiting_reason = null, advance_due_at = null, time_left_s = null
 where run_id = %(run_id)s and finished_at is null
 
 -- pass_turn: give the conversation's turn to the next run in line, and make that run due
@@ -173,7 +217,7 @@ order by step_index
 -- skip_pending: skip what a stopping run had not begun
 update {schema}.agent_steps
 set status = 'skipped', finished_at = clock_timestamp(), waiting_reason = null, next_attempt_at = null
-where run_id = %(run_id)s and status = 'pending'
+where run_id = %(run_id)s and status = 'pending' and tool_name not in ('verify', 'compensate')
 returning
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
     args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,

@@ -55,7 +55,7 @@ where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
 
 -- hintable_runs: find runs whose next decision is due and that no recent hint tells of
 select run_id, queue, advance_hinted_at as hinted_at from {schema}.agent_runs
-where advance_due_at <= clock_timestamp()
+where advance_due_at <= clock_timestamp() and not pause_requested
     and (advance_hinted_at is null
          or advance_hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(advance_hints, 6))))
 order by advance_due_at
@@ -134,7 +134,7 @@ where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attemp
 -- fail_lost_step: end a step whose lost attempt may not be repeated
 update {schema}.agent_steps
 set status = %(status)s, error = %(error)s::json, lease_until = null, deaths = deaths + %(deaths)s,
-    waiting_reason = case when %(status)s = 'in_doubt' then 'in_doubt' end,
+    quarantined = quarantined or %(quarantine)s, waiting_reason = %(waiting_reason)s,
     finished_at = case when %(status)s = 'in_doubt' then null else clock_timestamp() end
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'
 
