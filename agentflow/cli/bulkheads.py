@@ -20,7 +20,7 @@ def bulkheads(client: Client) -> tuple[list[dict[str, Any]], str]:
     registered it any more comes last, as of kind `gone`.
     """
     found = registered_tools(client)
-    held = {row["bulkhead"]: dict(row) for row in client.held_tools()}
+    held = {row["bulkhead"]: dict(row) for row in client.tools.held()}
     waiting = client.database.atomically(holds.waiting)
     stands, trouble = _at_gate(client)
     gone = [{"name": name, "kind": "gone", "agents": [], "served_by": []} for name in held]

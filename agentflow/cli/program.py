@@ -16,6 +16,7 @@ from agentflow.cli import (
     database,
     dev_command,
     doctor,
+    outbox,
     project,
     runs,
     services,
@@ -45,6 +46,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(agents.app, name="agents")
 app.add_typer(tools.app, name="tools")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(outbox.app, name="outbox")
 app.command("alerts")(alerts.alerts)
 app.command("worker")(worker.worker)
 app.command("beat")(services.beat)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from agentflow import layout
 from agentflow.cli.declared import describe_agent
 from agentflow.declare.agent import MODEL_QUEUE
 from agentflow.declare.declaration import COORDINATOR_QUEUE
+from agentflow.declare.delivery import DeliveryKind
 from agentflow.declare.registry import Registry, load
 from agentflow.domain.errors import ConfigError, DeclarationError
+from agentflow.outbox.kinds import builtin_kinds
 from agentflow.settings import Settings
 
 _ALWAYS = frozenset({COORDINATOR_QUEUE, MODEL_QUEUE})
@@ -78,8 +80,10 @@ def served_here(settings: Settings) -> Served:
         )
         for name, pool in configured.items()
     }
+    kinds = (*builtin_kinds(settings).values(), *registry.deliveries.values())
     for pool in pools.values():
         _refuse_threads(registry, pool)
+        _refuse_relay_threads(kinds, pool)
     return Served(registry, pools)
 
 
@@ -92,4 +96,14 @@ def _refuse_threads(registry: Registry, pool: PoolPlan) -> None:
                 f"{tool.place}: tool {tool.name!r} is {str(tool.effect)!r}, so a call that outlives its lease must be "
                 f"killed, and threads can't be; the pool {pool.name!r} of its queue {tool.queue!r} has threads: "
                 'give the pool kind = "prefork", or the tool another queue'
+            )
+
+
+def _refuse_relay_threads(kinds: Iterable[DeliveryKind], pool: PoolPlan) -> None:
+    for kind in kinds:
+        if pool.kind == "threads" and kind.queue in pool.queues and kind.effect.needs_process:
+            raise DeclarationError(
+                f"{kind.place}: messages of kind {kind.name!r} are {str(kind.effect)!r}, so a delivery that outlives "
+                f"its lease must be killed, and threads can't be; the pool {pool.name!r} of its queue "
+                f'{kind.queue!r} has threads: give the pool kind = "prefork", or the queue to another pool'
             )

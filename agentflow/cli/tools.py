@@ -48,7 +48,7 @@ def pause(
     from agentflow.cli.reaching import reading_client
 
     with reading_client() as client:
-        client.pause_tool(tool, reason=reason, by=by)
+        client.tools.pause(tool, reason=reason, by=by)
     said = f"{tool!r} is paused: calls that have begun go on, others wait until `agentflow tools resume {tool}`"
     console().print(said, soft_wrap=True)
 
@@ -60,7 +60,7 @@ def resume(tool: Name) -> None:
     from agentflow.cli.reaching import operating_client
 
     with operating_client() as client:
-        resumed = client.resume_tool(tool)
+        resumed = client.tools.resume(tool)
     if said := _resumed(tool, resumed):
         console().print(said, soft_wrap=True)
     if resumed.breaker is None:

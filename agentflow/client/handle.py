@@ -29,6 +29,10 @@ class RunHandle:
         """Wait until the run has ended, however it did, and return it; raise WaitTimeout."""
         return self.client.wait(self.run_id, timeout_s=timeout_s)
 
+    def cancel(self, *, compensate: bool = False, by: str | None = None, reason: str | None = None) -> None:
+        """Stop the run, and undo what it did if asked; raise InterventionRefused where it has ended."""
+        self.client.operations.cancel(self.run_id, compensate=compensate, by=by, reason=reason)
+
     def result(self, timeout_s: float | None = None) -> Any:
         """Wait for the run and return its result; raise RunFailed where it did not end `done`, WaitTimeout."""
         run = self.wait(timeout_s)

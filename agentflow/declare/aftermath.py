@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentflow.declare.companion import Parameters, check_names, named, read_parameters
 from agentflow.declare.context import Context
+from agentflow.declare.result import result_as_json
 from agentflow.declare.signature import Signature, describe, place_of, uses_attribute
 from agentflow.domain.errors import DeclarationError
 from agentflow.domain.step import Effect
@@ -56,6 +57,11 @@ class Compensator:
     result_type: TypeAdapter[Any] | None
     takes_none: bool
     names: tuple[str, ...]
+    returns: Any
+
+    def as_json(self, returned: Any) -> Any:
+        """Return what the undoing answered as JSON data; raise PayloadRefused for what is none."""
+        return result_as_json(returned, self.returns)
 
     def call(self, context: Context, result: Any, parsed: Mapping[str, Any]) -> Any:
         """Undo a call with this stored result and these arguments, parsed with their defaults.
@@ -116,6 +122,7 @@ def read_compensator(
         result_type=adapter,
         takes_none=_takes_none(adapter),
         names=takes.names[1:],
+        returns=takes.hints.get("return", Any),
     )
 
 

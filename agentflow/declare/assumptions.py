@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from agentflow.declare.declaration import Declaration
@@ -13,11 +14,22 @@ from agentflow.domain.run import OnFailure
 from agentflow.domain.step import Effect
 
 
+class Open(StrEnum):
+    """What is left open."""
+
+    NO_APPROVAL = "no_approval"
+    NO_COMPENSATION = "no_compensation"
+    SETTLE_S = "settle_s"
+    VERIFY_AFTER = "verify_after"
+    COMPENSATION_EFFECT = "compensation_effect"
+    ON_FAILURE = "on_failure"
+
+
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """One thing that is assumed. `kind` is machine-readable; `agent` is None where every agent with the tool has it."""
+    """One thing that is assumed. `agent` is None where every agent with the tool has it."""
 
-    kind: str
+    kind: Open
     place: str
     agent: str | None
     tool: str
@@ -37,7 +49,7 @@ def _unapproved(tool: Tool[Any, Any]) -> Assumption | None:
         return None
     says = "is 'unsafe', so that a person has to end any doubt about a call, and nobody is asked before it is made"
     write = 'approval=True, or a predicate over its arguments, or no_approval="why its calls need nobody\'s word"'
-    return _of(tool, "no_approval", says, write)
+    return _of(tool, Open.NO_APPROVAL, says, write)
 
 
 def _uncompensated(tool: Tool[Any, Any]) -> Assumption | None:
@@ -45,14 +57,14 @@ def _uncompensated(tool: Tool[Any, Any]) -> Assumption | None:
         return None
     says = f"is {str(tool.effect)!r}, and nothing says how to undo a call: what it did stays"
     write = f'@{_variable(tool)}.compensate, or no_compensation="why it cannot, or need not, be undone"'
-    return _of(tool, "no_compensation", says, write)
+    return _of(tool, Open.NO_COMPENSATION, says, write)
 
 
 def _unsettled(tool: Tool[Any, Any]) -> Assumption | None:
     if tool.settle_s is not None or not (tool.effect is Effect.VERIFIED or tool.verify_after):
         return None
     says = f"does not say how late a call may still arrive at the other side: {SETTLE_S:g} s are assumed"
-    return _of(tool, "settle_s", says, f"settle_s=..., {SETTLE_S:g} to confirm it")
+    return _of(tool, Open.SETTLE_S, says, f"settle_s=..., {SETTLE_S:g} to confirm it")
 
 
 def _unasked(tool: Tool[Any, Any]) -> Assumption | None:
@@ -60,7 +72,7 @@ def _unasked(tool: Tool[Any, Any]) -> Assumption | None:
         return None
     says = f"is {str(tool.effect)!r}, so that its verification is never asked"
     return _of(
-        tool, "verify_after", says, 'effect="verified" (a doubt is verified), or verify_after=True (each call is)'
+        tool, Open.VERIFY_AFTER, says, 'effect="verified" (a doubt is verified), or verify_after=True (each call is)'
     )
 
 
@@ -72,7 +84,7 @@ def _undone_unsafely(tool: Tool[Any, Any]) -> Assumption | None:
         f"is {str(tool.effect)!r}, so that its compensation is taken for 'unsafe': a doubt about it waits for a person"
     )
     write = f'@{_variable(tool)}.compensate(effect=...): transactional, keyed or idempotent, or "unsafe" to confirm it'
-    return Assumption("compensation_effect", place_of(undo.function), None, tool.name, says, write)
+    return Assumption(Open.COMPENSATION_EFFECT, place_of(undo.function), None, tool.name, says, write)
 
 
 _RULES: Sequence[Callable[[Tool[Any, Any]], Assumption | None]] = (
@@ -91,10 +103,10 @@ def _undone_by_default(declaration: Declaration) -> Iterator[Assumption]:
         if tool.effect is Effect.UNSAFE:
             says = "is 'unsafe', and what a failed run did is undone by default: that waits while a call is in doubt"
             write = 'on_failure="compensate" to confirm it, "ask" to ask a person first, or "keep"'
-            yield Assumption("on_failure", declaration.place, declaration.name, tool.name, says, write)
+            yield Assumption(Open.ON_FAILURE, declaration.place, declaration.name, tool.name, says, write)
 
 
-def _of(tool: Tool[Any, Any], kind: str, says: str, write: str) -> Assumption:
+def _of(tool: Tool[Any, Any], kind: Open, says: str, write: str) -> Assumption:
     return Assumption(kind, tool.place, None, tool.name, says, write)
 
 

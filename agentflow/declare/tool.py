@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
-
 from agentflow.declare.aftermath import Compensator, Verifier, read_compensator, read_verifier
 from agentflow.declare.approval import Approval, read_predicate
 from agentflow.declare.context import Context
 from agentflow.declare.credential import Credential
 from agentflow.declare.limits import Limits
+from agentflow.declare.result import result_as_json
 from agentflow.declare.signature import place_of, read_signature
 from agentflow.declare.tool_checks import check_tool
-from agentflow.domain.errors import DeclarationError, PayloadRefused
+from agentflow.domain.errors import DeclarationError
 from agentflow.domain.step import Effect
 from agentflow.domain.waiting import Person
 
@@ -136,7 +134,7 @@ class Tool(Generic[P, R]):
         """Declare how to ask whether a call happened.
 
         It takes the context and, by name, the call's own arguments, and answers Happened(result), NotHappened() or
-        Unknown(reason). `ctx.subject_key` is the key that the call was sent with.
+        Unknown(reason). `ctx.idempotency_key` is the call's own.
         """
         self._refuse_second("verification", self.verifier, function)
         self.verifier = read_verifier(function, self.name, self.signature, self.effect)
@@ -202,15 +200,7 @@ class Tool(Generic[P, R]):
 
     def as_json(self, result: Any) -> Any:
         """Return a result as JSON data, by the function's return type; raise PayloadRefused for what is none."""
-        if result is None or isinstance(result, str | bool | int | float):
-            return result
-        returns = self.signature.returns
-        try:
-            if returns is not Any and returns is not type(None) and not isinstance(result, dict | list):
-                return TypeAdapter(returns).dump_python(result, mode="json")
-            return to_jsonable_python(result, inf_nan_mode="constants")
-        except Exception as error:
-            raise PayloadRefused(f"a {type(result).__name__} is no JSON data: {error}") from error
+        return result_as_json(result, self.signature.returns)
 
     def check_complete(self) -> None:
         """Raise DeclarationError for what only shows once the whole module is loaded."""

@@ -67,6 +67,8 @@ _OPEN = {
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset(_OPEN | FINAL_RUN_STATUSES),
     **{status: frozenset((_OPEN | FINAL_RUN_STATUSES) - {status}) for status in _OPEN},
+    # A run that was paused before it began has yet to begin.
+    RunStatus.PAUSED: frozenset((_OPEN | FINAL_RUN_STATUSES | {RunStatus.PENDING}) - {RunStatus.PAUSED}),
     RunStatus.DONE: frozenset(),
     RunStatus.FAILED: frozenset({RunStatus.RUNNING, RunStatus.COMPENSATING}),
     RunStatus.CANCELLED: frozenset(),

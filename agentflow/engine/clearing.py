@@ -41,6 +41,8 @@ def call_of(tool: Tool[Any, Any], step: LockedStep) -> Call:
 
 def as_json(tool: Tool[Any, Any], step: LockedStep, returned: Any) -> Any:
     """Return what a call gave as JSON data; raise PayloadRefused for what is none, or is no verdict."""
+    if step.tool_name == COMPENSATE and tool.compensator is not None:
+        return tool.compensator.as_json(returned)
     if step.tool_name != VERIFY:
         return tool.as_json(returned)
     match returned:

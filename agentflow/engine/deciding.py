@@ -68,7 +68,9 @@ def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int
     match plan.decision:
         case Next() | Wait():
             hints = _add(tx, plan)
-            if run.status is not RunStatus.PENDING:
+            # A run is pending until its first claim; one that needs a person before that has to say so.
+            wants_person = bool(plan.steps) and all(step.person for step in plan.steps)
+            if run.status is not RunStatus.PENDING or wants_person:
                 settle_standing(tx, run, reason)
         case Undo(ending):
             hints = begin_undo(tx, run, plan, ending)

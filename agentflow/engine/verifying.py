@@ -88,7 +88,9 @@ def end_doubt(
         return _leave_to_person(tx, run, step, f"its verification failed: {outcome.message}")
     match outcome.output["verdict"]:
         case "happened":
-            return _confirm(tx, run, step, outcome.output["result"])
+            # What it gave itself counts before what its verification found.
+            found = Completed(outcome.output["result"])
+            return confirm(tx, run, step, found if step.unconfirmed is None else completed_of(step.unconfirmed))
         case "not_happened":
             return _repeat(tx, run, step, draw)
         case _:
@@ -96,9 +98,8 @@ def end_doubt(
             return _leave_to_person(tx, run, step, f"its verification cannot tell{f': {reason}' if reason else ''}")
 
 
-def _confirm(tx: Transaction, run: Run, step: LockedStep, found: Any) -> list[Hint]:
-    """End a step that did happen: what it gave itself counts before what its verification found."""
-    given = Completed(found) if step.unconfirmed is None else completed_of(step.unconfirmed)
+def confirm(tx: Transaction, run: Run, step: LockedStep, given: Completed) -> list[Hint]:
+    """End a locked step in doubt that did happen, as if its attempt had recorded what it gave."""
     steps.settle_doubt(tx, step, StepStatus.OK, output=given.output, flags=given.flags, noted=given.scratchpad)
     hints = outbox.queue(tx, given.outbox, tenant=run.tenant, run_id=run.run_id, step_index=step.step_index)
     runs.note_outcome(tx, run, step.step_index, merged(run.scratchpad, given.scratchpad))

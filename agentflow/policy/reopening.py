@@ -78,7 +78,7 @@ def refuse_ceiling(ended: EndedRun, budget: Mapping[str, Any]) -> str | None:
     if attempts is not None and spent >= attempts:
         return f"its budget of {attempts} attempts is used up; raise it: --budget attempts={spent + 20}"
     name = _ceiling_of(str(ended.error.get("kind", "")))
-    if name not in budget or budget[name] != ended.run.budget.get(name):
+    if name is None or name not in budget or budget[name] != ended.run.budget.get(name):
         return None
     return f"it came to its ceiling of {budget[name]} {name}, and would again; raise it: --budget {name}=..."
 
@@ -95,8 +95,8 @@ def _failed_index(ended: EndedRun) -> int | None:
     for each in ended.steps:
         if each.step.step_index == named and each.step.status is StepStatus.ERROR:
             return each.step.step_index
-    failed = [each for each in ended.steps if each.step.status is StepStatus.ERROR and each.step.tool_name not in OWN_STEPS]
-    newest = failed[-1] if failed else None
+    errors = [each for each in ended.steps if each.step.status is StepStatus.ERROR]
+    newest = next((each for each in reversed(errors) if each.step.tool_name not in OWN_STEPS), None)
     # A failure that the coordinator has gone on from is not what ended the run: a model was told of it, say.
     return None if newest is None or _was_gone_on_from(newest, ended.steps) else newest.step.step_index
 

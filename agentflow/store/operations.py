@@ -81,8 +81,20 @@ def take_turn_back(tx: Transaction, run: Run, holder: str | None) -> bool:
     return tx.run("take_turn_back", run_id=run.run_id, holder=holder, **where) == 1
 
 
+def agent_kind(tx: Transaction, name: str) -> str | None:
+    """Return what kind of agent was registered last under a name; None where none was."""
+    row = tx.row("agent_by_name", name=name)
+    return None if row is None else str(row["kind"])
+
+
 def fork(
-    tx: Transaction, run: Run, fork_id: str, from_step: int, *, scratchpad: Mapping[str, Any], overrides: Mapping[str, Any]
+    tx: Transaction,
+    run: Run,
+    fork_id: str,
+    from_step: int,
+    *,
+    scratchpad: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> str:
     """Copy a locked run and its steps before `from_step`; return the queue of the copy's decisions."""
     row = tx.row(

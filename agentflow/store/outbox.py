@@ -154,9 +154,16 @@ def wake(tx: Transaction, message_ids: Sequence[str]) -> int:
     return tx.run("wake_outbox", message_ids=list(message_ids))
 
 
-def lock(tx: Transaction, message_id: str, tenant: str) -> Row | None:
-    """Lock a message; None where there is none of this tenant."""
-    return tx.row("lock_delivery", message_id=message_id, tenant=tenant)
+def listing(
+    tx: Transaction, tenant: str, *, status: str | None, kind: str | None, run_id: str | None, most: int
+) -> Sequence[Row]:
+    """Return a tenant's messages that fit, the newest first."""
+    return tx.rows("list_outbox", tenant=tenant, status=status, kind=kind, run_id=run_id, most=most)
+
+
+def lock_between(tx: Transaction, tenant: str, first: str, last: str) -> Sequence[Row]:
+    """Lock the messages whose ids lie between two, two at most."""
+    return tx.rows("lock_deliveries", tenant=tenant, first=first, last=last)
 
 
 def resolve(tx: Transaction, message_id: str, old: DeliveryStatus, new: DeliveryStatus) -> None:

@@ -18,6 +18,7 @@ from agentflow.store.tables import (
     agents,
     alerts,
     attempts,
+    interventions,
     metadata,
     model_calls,
     outbox,
@@ -58,6 +59,10 @@ class RunRecord:
     started_at: datetime | None
     deadline_at: datetime | None
     finished_at: datetime | None
+    pause_requested: bool = False
+    compensation: str | None = None
+    forked_from: str | None = None
+    overrides: Any = None
 
     @property
     def is_final(self) -> bool:
@@ -90,6 +95,9 @@ class StepRecord:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost_usd: Decimal | None = None
+    subject_index: int | None = None
+    subject_tool: str | None = None
+    person: str | None = None
 
 
 _RUN_COLUMNS = (
@@ -120,6 +128,10 @@ _RUN_COLUMNS = (
     agent_runs.c.started_at,
     agent_runs.c.deadline_at,
     agent_runs.c.finished_at,
+    agent_runs.c.pause_requested,
+    agent_runs.c.compensation,
+    agent_runs.c.forked_from,
+    agent_runs.c.overrides,
 )
 
 
@@ -197,6 +209,9 @@ class Reads:
                 agent_steps.c.next_attempt_at,
                 agent_steps.c.created_at,
                 agent_steps.c.finished_at,
+                agent_steps.c.subject_index,
+                agent_steps.c.subject_tool,
+                agent_steps.c.person,
             )
             .where(agent_steps.c.run_id == run_id, self._mine(agent_steps))
             .order_by(agent_steps.c.step_index)
@@ -210,6 +225,11 @@ class Reads:
         """Return a run's changes of status, oldest first: old, new, reason, step_index, at."""
         query = select(transitions).where(transitions.c.run_id == run_id, self._mine(transitions))
         return self._rows(query.order_by(transitions.c.id))
+
+    def interventions(self, run_id: str) -> list[Row]:
+        """Return what people did to a run, the oldest first: act, done_by, reason, step_index, details, at."""
+        query = select(interventions).where(interventions.c.run_id == run_id, self._mine(interventions))
+        return self._rows(query.order_by(interventions.c.id))
 
     def outbox(self, run_id: str | None = None) -> list[Row]:
         """Return queued messages: message_id, run_id, step_index, item, kind, payload, status."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentflow import Agent, Context, tool
+from agentflow import Agent, Context, Pipeline, tool
 from agentflow.declare.question import ask_person
 from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
@@ -22,8 +22,8 @@ def refund(ctx: Context, order_id: str, amount_cents: int) -> str:
     return f"refunded {amount_cents}"
 
 
-@tool(effect="read", approval=lambda amount_cents: amount_cents > 1000)
-def quote(amount_cents: int) -> int:
+@tool(effect="read", approval=lambda amount_cents, to: amount_cents > 1000)
+def quote(amount_cents: int, to: str = "") -> int:
     """Quote a price."""
     CALLS.append({"amount_cents": amount_cents})
     return amount_cents
@@ -36,6 +36,7 @@ def note(text: str) -> str:
 
 
 clerk = Agent("clerk", model=MODEL, tools=[refund, quote, note, ask_person(expires_s=7200)])
+lone = Pipeline("lone", [quote])
 
 
 def a_clerk(harness: Harness, *answers: Any) -> Hands:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,16 +68,7 @@ class PostOffice:
 
     def hang_up(self) -> None:
         """End every connection from this side."""
-        done = threading.Event()
-
-        def end() -> None:
-            for session in self._sessions:
-                if session.transport is not None:
-                    session.transport.abort()
-            done.set()
-
-        self._controller.loop.call_soon_threadsafe(end)
-        assert done.wait(10)
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self._controller.loop).result(10)
 
     @contextmanager
     def serving(self) -> Iterator[PostOffice]:
@@ -90,6 +80,7 @@ class PostOffice:
             yield self
         finally:
             self._controller.loop.call_soon_threadsafe(self._ended.set)
+            self.hang_up()
             self._controller.stop()
 
     async def handle_EHLO(  # noqa: N802
@@ -127,6 +118,15 @@ class PostOffice:
         self.logins.append(data.login.decode())
         fits = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=fits, handled=False, auth_data=data)
+
+    async def _hang_up(self) -> None:
+        for session in self._sessions:
+            # Under TLS the session's transport is made up, and this one the real one.
+            transport = session._original_transport or session.transport
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        # The loop's next round closes them.
+        await asyncio.sleep(0)
 
     async def _answer(self, stage: str, server: SMTP) -> str:
         await asyncio.sleep(self.delay_s)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agentflow import Notify
 from agentflow.client import Client
 from agentflow.domain.errors import ApprovalNotFound, InterventionRefused
 from agentflow.settings import settings
@@ -24,6 +25,7 @@ from tests.integration.asked import (
     both,
     image,
     let_expire,
+    lone,
     refunding,
 )
 from tests.integration.hands import Hands
@@ -123,6 +125,33 @@ def test_approval_that_nobody_gives_expires_by_itself_and_the_model_is_told(hand
     assert (step["status"], step["error"]["kind"]) == ("skipped", "expired")
     assert (asked_of(hands, run_id)["status"], CALLS, run.status) == ("expired", [], "done")
     assert "nobody approved it by " in run.result
+
+
+def test_run_whose_very_first_call_wants_a_person_waits_for_one(agentflow: Harness, people: Any) -> None:
+    hands = Hands(agentflow, lone)
+    run_id = hands.submit(lone, {"amount_cents": 2000}, notify=Notify(email="ann@example.com"))
+    hands.work()
+
+    run = hands.run_row(run_id)
+    assert (run["status"], run["waiting_reason"], run["deadline_at"]) == ("waiting_human", "approval", None)
+    assert len(hands.sql("select * from agentflow.outbox")) == 1
+    people.approve(approval_id(hands, run_id), by="ada")
+    hands.work()
+    ended = hands.run_row(run_id)
+    assert (ended["status"], ended["result"], ended["deadline_at"] > ended["started_at"]) == ("done", 2000, True)
+
+
+def test_pipeline_fails_where_its_call_is_rejected(agentflow: Harness, people: Any) -> None:
+    hands = Hands(agentflow, lone)
+    run_id = hands.submit(lone, {"amount_cents": 2000})
+    hands.work()
+    people.reject(approval_id(hands, run_id), by="ada", reason="too much")
+    hands.work()
+
+    run = agentflow.client.get(run_id)
+    assert (run.status, run.error["kind"], run.error["step_index"]) == ("failed", "tool_failed", 0)
+    assert "'ada' rejected 'quote': too much" in run.error["message"]
+    assert CALLS == []
 
 
 def test_predicate_decides_which_calls_want_a_person(agentflow: Harness) -> None:

@@ -70,11 +70,11 @@ def only_step(client: Client, run_id: str) -> StepRecord:
 
 
 def test_paused_tools_steps_wait_until_it_is_resumed(hands: Hands, operator: Client) -> None:
-    operator.pause_tool("pay", reason="maintenance", by="ada")
+    operator.tools.pause("pay", reason="maintenance", by="ada")
     run_id = begun(hands, paying)
     waiting = only_step(operator, run_id)
 
-    resumed = operator.resume_tool("pay")
+    resumed = operator.tools.resume("pay")
     hands.do(run_id)
 
     assert (waiting.status, waiting.waiting_reason, waiting.attempt) == ("pending", "tool_paused", 0)
@@ -83,16 +83,16 @@ def test_paused_tools_steps_wait_until_it_is_resumed(hands: Hands, operator: Cli
 
 
 def test_model_is_paused_by_its_name(hands: Hands, operator: Client) -> None:
-    operator.pause_tool("openai:gpt-4o-mini", reason="too dear")
+    operator.tools.pause("openai:gpt-4o-mini", reason="too dear")
     assert only_step(operator, begun(hands, clerk)).waiting_reason == "tool_paused"
 
 
-def test_held_tools_say_who_paused_them_since_when_and_why(operator: Client) -> None:
-    operator.pause_tool("refund", reason="first", by="ada")
-    operator.pause_tool("pay", reason="maintenance")
-    operator.pause_tool("refund", reason="fraud", by="bob")
+def test_paused_tools_say_who_paused_them_since_when_and_why(operator: Client) -> None:
+    operator.tools.pause("refund", reason="first", by="ada")
+    operator.tools.pause("pay", reason="maintenance")
+    operator.tools.pause("refund", reason="fraud", by="bob")
 
-    held = [(row["bulkhead"], row["reason"], row["held_by"]) for row in operator.held_tools()]
+    held = [(row["bulkhead"], row["reason"], row["held_by"]) for row in operator.tools.held()]
 
     assert held == [("pay", "maintenance", getpass.getuser()), ("refund", "fraud", "bob")]
 
@@ -107,7 +107,7 @@ def test_resume_closes_a_breaker_that_was_held_open_and_wakes_all_who_wait_for_i
         step.next_attempt_at and step.next_attempt_at > step.created_at + timedelta(hours=0.9) for step in parked
     )
 
-    resumed = operator.resume_tool("pay")
+    resumed = operator.tools.resume("pay")
     for run_id in runs:
         hands.do(run_id)
 
@@ -116,14 +116,14 @@ def test_resume_closes_a_breaker_that_was_held_open_and_wakes_all_who_wait_for_i
 
 
 def test_resuming_what_goes_on_anyway_finds_nothing_to_do(operator: Client) -> None:
-    assert operator.resume_tool("pay") == Resumed(was_paused=False, breaker="closed")
+    assert operator.tools.resume("pay") == Resumed(was_paused=False, breaker="closed")
 
 
 def test_client_without_redis_pauses_and_resumes_and_leaves_the_breaker(hands: Hands, agentflow: Harness) -> None:
-    agentflow.client.pause_tool("pay", reason="maintenance")
+    agentflow.client.tools.pause("pay", reason="maintenance")
     run_id = begun(hands, paying)
 
-    resumed = agentflow.client.resume_tool("pay")
+    resumed = agentflow.client.tools.resume("pay")
 
     assert resumed == Resumed(was_paused=True, breaker=None)
     assert hands.do(run_id) is not None
@@ -133,30 +133,30 @@ def test_client_without_redis_pauses_and_resumes_and_leaves_the_breaker(hands: H
 def test_client_whose_redis_does_not_answer_resumes_what_is_paused(agentflow: Harness) -> None:
     nowhere = "redis://127.0.0.1:1/0"
     with Client(database_url=agentflow.database.url, redis_url=nowhere, hints=CollectedHints()) as client:
-        client.pause_tool("pay", reason="maintenance")
-        assert client.resume_tool("pay") == Resumed(was_paused=True, breaker=None)
-        assert client.held_tools() == []
+        client.tools.pause("pay", reason="maintenance")
+        assert client.tools.resume("pay") == Resumed(was_paused=True, breaker=None)
+        assert client.tools.held() == []
 
 
 def test_name_that_no_worker_has_registered_is_refused_with_those_there_are(operator: Client) -> None:
     known = "'openai:gpt-4o-mini', 'pay', 'refund'"
     with pytest.raises(UnknownTool, match=f"'pya'; registered: {known}"):
-        operator.pause_tool("pya", reason="maintenance")
+        operator.tools.pause("pya", reason="maintenance")
     with pytest.raises(UnknownTool, match="'pya'"):
-        operator.resume_tool("pya")
-    assert operator.held_tools() == []
+        operator.tools.resume("pya")
+    assert operator.tools.held() == []
 
 
 def test_what_is_paused_can_be_resumed_though_no_worker_registers_it_any_more(
     operator: Client, agentflow: Harness
 ) -> None:
-    operator.pause_tool("pay", reason="maintenance")
+    operator.tools.pause("pay", reason="maintenance")
     with agentflow.database.transaction() as tx:
         tx.connection.exec_driver_sql("delete from agentflow.agents")
-    assert operator.resume_tool("pay").was_paused
+    assert operator.tools.resume("pay").was_paused
 
 
 @pytest.mark.parametrize("reason", ["", "a\nb", "x" * 501, None], ids=["empty", "two lines", "too long", "none"])
 def test_reason_that_nobody_could_read_is_refused(operator: Client, reason: str | None) -> None:
     with pytest.raises(SubmissionRefused, match="give a str of 1 to 500 printable characters"):
-        operator.pause_tool("pay", reason=reason)  # type: ignore[arg-type]
+        operator.tools.pause("pay", reason=reason)  # type: ignore[arg-type]

@@ -142,7 +142,7 @@ def test_a_models_number_that_is_no_json_is_refused_too(agentflow: Harness) -> N
 def test_an_unsafe_call_whose_output_cannot_be_kept_did_happen_and_is_no_doubt(agentflow: Harness, effect: str) -> None:
     pipeline = give(float("nan"), effect)
     for each in pipeline.tools.values():
-        each.verify(lambda ctx: None)
+        each.verify(lambda: None)
 
     run = agentflow.run(pipeline, None)
 

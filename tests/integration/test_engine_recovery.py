@@ -7,6 +7,7 @@ import pytest
 from agentflow import Agent, Context, Pipeline, ToolError, tool
 from agentflow.declare.tool import Tool
 from agentflow.domain.step import Effect
+from agentflow.domain.verdict import Unknown
 from agentflow.engine.recovery import QUARANTINE_QUEUE, take_back
 from agentflow.policy.recovery import Evidence
 from agentflow.testing import Harness, call, calls, scripted
@@ -37,7 +38,8 @@ def fail(ctx: Context, how: str) -> str:
 
 def a_tool(function: Any, effect: str) -> Tool[..., Any]:
     declared = tool(effect=effect)(function)
-    declared.verify(lambda ctx: None)
+    if effect == "verified":
+        declared.verify(lambda: Unknown())
     return declared
 
 

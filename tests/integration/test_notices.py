@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from agentflow import Notify
+from agentflow.client import Client
 from agentflow.domain.errors import SubmissionRefused
 from agentflow.domain.hint import relay_hint
 from agentflow.domain.run import RunStatus
 from agentflow.engine.notifying import notify_end, notify_person
+from agentflow.settings import settings
 from agentflow.store import runs
 from agentflow.testing import Harness
 from tests.integration.asked import a_clerk, approval_id, begun, refunding
@@ -174,3 +176,13 @@ def test_notice_that_could_not_be_sent_is_refused_and_nothing_is_submitted(
         hands.submit(hands.runtime.registry.agents["clerk"], "hi", notify=Notify(**notify))
 
     assert hands.sql("select * from agentflow.agent_runs") == []
+
+
+def test_private_address_that_the_operator_allows_may_be_told(hands: Hands, agentflow: Harness) -> None:
+    here = settings().model_copy(update={"webhook_private": "127.0.0.0/8", "db_schema": "agentflow"})
+
+    with Client(database_url=agentflow.database.url, settings=here, hints=agentflow.hints) as client:
+        run_id = client.submit("clerk", "hi", notify=Notify(webhook="http://127.0.0.1:1/hook", on=("person",))).run_id
+    hands.work()
+
+    assert told(hands, run_id) == [("run.waiting", "waiting_human")]

@@ -70,7 +70,7 @@ def test_an_email_arrives_word_for_word(post_office: PostOffice, mailer_to: Open
     text, html = (part for part in arrived.message.walk() if part.get_content_maintype() == "text")
     assert (arrived.sender, arrived.recipient) == ("bot@shop.example", "ann@example.com")
     assert (arrived.message["Subject"], arrived.message["Reply-To"]) == (subject, "help@shop.example")
-    assert (text.get_content(), html.get_content().strip()) == (body, "<b>Grüße</b>")
+    assert (text.get_content().replace("\r\n", "\n"), html.get_content().strip()) == (body, "<b>Grüße</b>")
     assert [address.display_name for address in arrived.message["To"].addresses] == ["Änne, B."]
     assert arrived.message["Date"].datetime is not None
     assert kept == {"code": 250, "text": "OK", "message_id": arrived.message["Message-ID"]}
@@ -209,7 +209,7 @@ def test_a_server_that_is_not_there_is_no_doubt(mailer_to: Open) -> None:
 
 
 def test_the_time_is_that_of_the_whole_delivery(post_office: PostOffice, mailer_to: Open) -> None:
-    post_office.delay_s = 0.2
+    post_office.delay_s = 0.3
     began = time.monotonic()
     refusal = refusal_of(mailer_to(post_office.address, timeout=0.5))
 
@@ -235,15 +235,15 @@ def test_an_address_beyond_ascii_goes_to_a_server_that_takes_it(mailer_to: Open)
     assert "SMTPUTF8" in arrived.options
 
 
-def test_an_address_beyond_ascii_is_refused_where_the_server_cannot_take_it(
-    post_office: PostOffice, mailer_to: Open
-) -> None:
-    mailer = mailer_to(post_office.address)
-    refusal = refusal_of(mailer, an_email(to="änne@example.com"))
+def test_an_address_beyond_ascii_is_refused_where_the_server_cannot_take_it(mailer_to: Open) -> None:
+    with PostOffice(enable_SMTPUTF8=False).serving() as office:
+        mailer = mailer_to(office.address)
+        refusal = refusal_of(mailer, an_email(to="änne@example.com"))
+        mailer.deliver(an_email(2))
 
     assert (refusal.kind, refusal.happened) == ("bad_input", False)
     assert "offers no SMTPUTF8" in str(refusal)
-    assert mailer.deliver(an_email(2))["code"] == 250
+    assert [arrival.recipient for arrival in office.arrivals] == ["ann@example.com"]
 
 
 @pytest.mark.parametrize("field", ["to", "subject", "reply_to", "from"])

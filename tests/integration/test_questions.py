@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentflow.client.approvals import Approvals
-from agentflow.domain.errors import DeclarationError, InterventionRefused
+from agentflow.domain.errors import AgentflowError, InterventionRefused
 from agentflow.testing import Harness
 from tests.integration.asked import approval_id, asked_of, asking, begun, both, clerk, image, let_expire
 from tests.integration.hands import Hands
@@ -149,5 +149,5 @@ def test_answer_to_one_of_two_waits_leaves_the_run_waiting_for_the_other(agentfl
 
 
 def test_question_is_no_call_that_code_could_make() -> None:
-    with pytest.raises(DeclarationError, match="'ask_person' is answered by a person"):
+    with pytest.raises(AgentflowError, match="'ask_person' is answered by a person"):
         clerk.tools["ask_person"](question="hm?")

@@ -139,6 +139,16 @@ def test_a_compensation_without_annotations_takes_any_result() -> None:
     assert compensator_of(refunds).call(a_context(), {"any": 1}, {}) == {"any": 1}
 
 
+def test_what_a_compensation_answers_is_kept_by_its_own_type() -> None:
+    def void(made: Refund) -> datetime:
+        return datetime(2026, 1, 2, tzinfo=UTC)
+
+    refunds = declared()
+    refunds.compensate(void)
+
+    assert compensator_of(refunds).as_json(void(Refund(refund_id="r-1"))) == "2026-01-02T00:00:00Z"
+
+
 def with_key(ctx: Context, made: Refund) -> str:
     return ctx.idempotency_key
 

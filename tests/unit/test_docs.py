@@ -17,12 +17,13 @@ import typer.main
 from typer.core import TyperGroup
 
 from agentflow.cli.program import app
+from agentflow.declare.assumptions import Open
 from agentflow.declare.budget import Budget
 from agentflow.declare.limits import Limits
 from agentflow.declare.registry import load
 from agentflow.domain.claim import ClaimAnswer
 from agentflow.domain.failure import ErrorKind
-from agentflow.domain.run import RUN_TRANSITIONS
+from agentflow.domain.run import RUN_TRANSITIONS, OnFailure
 from agentflow.domain.step import STEP_TRANSITIONS, Effect
 from agentflow.domain.waiting import GATED
 from agentflow.policy.backoff import backoff_s, parking_s
@@ -215,6 +216,18 @@ def test_every_class_of_effect_is_described() -> None:
     assert named == [{str(effect)} for effect in Effect]
 
 
+def test_everything_that_a_declaration_may_leave_open_is_described() -> None:
+    named = {word for row in rows("docs/declaring.md", "| `kind` | what is open |") for word in words(row[0])}
+
+    assert named == {str(kind) for kind in Open}
+
+
+def test_everything_that_may_become_of_a_failed_runs_effects_is_described() -> None:
+    named = {word.strip('"') for row in rows("docs/declaring.md", "| `on_failure` |") for word in words(row[0])}
+
+    assert named == {str(choice) for choice in OnFailure}
+
+
 def test_every_answer_of_a_claim_is_described() -> None:
     assert named_in("docs/states.md", "| answer |") == {str(answer) for answer in ClaimAnswer}
 
@@ -232,7 +245,8 @@ def test_every_reason_to_wait_is_described() -> None:
 
 
 def test_every_reason_why_a_run_ends_is_described() -> None:
-    ceilings = {each.name for each in fields(Budget)} - {"time_s", "repairs"} | {"unpriced_model"}
+    ends_no_run = {"time_s", "repairs", "compensation_attempts"}
+    ceilings = {each.name for each in fields(Budget)} - ends_no_run | {"unpriced_model"}
     given = constants_given_to("Fail", "StopRun", "_failed")
 
     assert {"quota", "tool_failed"} <= given

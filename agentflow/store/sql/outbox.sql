@@ -54,7 +54,10 @@ where message_id = %(message_id)s and claim_token = %(claim_token)s and attempt 
 -- put_back: give claimed messages back that were not handed over, to be tried again after a while
 update {schema}.outbox
 set status = 'pending', claim_token = null, worker_id = null, worker_pid = null, lease_until = null,
-    next_attempt_at = greatest(next_attempt_at, clock_timestamp() + make_interval(secs => %(after_s)s)),
+    next_attempt_at = case
+        when %(after_s)s = 0 then next_attempt_at
+        else clock_timestamp() + make_interval(secs => %(after_s)s)
+    end,
     error = coalesce(%(error)s::json, error), updated_at = clock_timestamp()
 where message_id = any(%(message_ids)s::uuid[]) and claim_token = %(claim_token)s and status = 'claimed'
 
@@ -91,6 +94,7 @@ firsts as (
 select kind, extract(epoch from clock_timestamp() - next_attempt_at)::float as due_for_s from firsts
 where next_attempt_at <= clock_timestamp() - make_interval(secs => %(grace_s)s)
     and not exists (select from {schema}.holds where bulkhead = 'outbox.' || kind)
+order by kind
 
 -- lost_deliveries: find claimed messages whose lease is over, or whose worker is dead by its heartbeat
 select o.message_id, o.tenant, o.run_id, o.step_index, o.item, o.kind, o.status, o.effect, o.attempt, o.failures,
@@ -120,10 +124,21 @@ select message_id, tenant, run_id, step_index, item, kind, status, effect, attem
 from {schema}.outbox
 where status in ('claimed', 'sending') and worker_id = %(worker_id)s
 
--- lock_delivery: lock a message for a person's hand on it
+-- lock_deliveries: lock the messages that a person can mean by the first digits of an id; two are too many
 select message_id, tenant, run_id, step_index, item, kind, status, attempt, error from {schema}.outbox
-where message_id = %(message_id)s and tenant = %(tenant)s
+where message_id between %(first)s and %(last)s and tenant = %(tenant)s
+order by message_id
+limit 2
 for update
+
+-- list_outbox: list messages, the newest first
+select message_id, run_id, step_index, item, kind, payload, status, attempt, failures, error, response, next_attempt_at,
+    created_at, sent_at
+from {schema}.outbox
+where tenant = %(tenant)s and (%(status)s::text is null or status = %(status)s)
+    and (%(kind)s::text is null or kind = %(kind)s) and (%(run_id)s::uuid is null or run_id = %(run_id)s)
+order by created_at desc, item desc
+limit %(most)s
 
 -- resolve_delivery: write what a person says became of a message, or have it sent again
 update {schema}.outbox

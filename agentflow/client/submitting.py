@@ -1,0 +1,94 @@
+"""Submitting runs: what is checked before anything is written, and in whose transaction it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from agentflow.client.transactions import InTransaction
+from agentflow.domain.errors import DatabaseUnavailable, InvalidInput, SubmissionRefused, UnknownAgent
+from agentflow.domain.hint import Hint, HintPublisher, advance_hint
+from agentflow.store.database import Database, Row, Transaction
+from agentflow.store.submissions import Submission, Submitted, submit
+
+_LONGEST_LABEL = 500
+
+Publish = Callable[[Hint], None]
+
+
+class Publisher:
+    """Publishes hints after commits; what it cannot publish is left to the sweeper, without a wait."""
+
+    def __init__(self, database: Database, hints: HintPublisher) -> None:
+        self._database = database
+        self.hints = hints
+
+    def publish(self, hint: Hint) -> None:
+        """Publish one hint."""
+        if self.hints.publish([hint]) or hint.run_id is None:
+            return
+        # The broker does not answer: the sweeper need not wait out the hint's grace.
+        try:
+            self._database.atomically(lambda tx: tx.run("mark_advance_unhinted", run_id=hint.run_id))
+        except DatabaseUnavailable:
+            return
+
+
+def write_submission(
+    database: Database, publish: Publish, submission: Submission, theirs: InTransaction | None
+) -> Submitted:
+    """Write a submission, in the caller's transaction where there is one, and hint it once that has committed."""
+    hint = advance_hint(submission.run_id, submission.queue)
+    if theirs is not None:
+        submitted = submit(theirs.run_statement, submission)
+        if submitted.created:
+            theirs.after_commit(lambda: publish(hint))
+        return submitted
+    submitted = database.atomically(lambda tx: submit(lambda name, values: tx.rows(name, **values), submission))
+    if submission.hinted and submitted.created:
+        publish(hint)
+    return submitted
+
+
+def declared_agent(database: Database, agent: str) -> Row:
+    """Return what a worker has registered of an agent; raise UnknownAgent naming those there are."""
+
+    def body(tx: Transaction) -> tuple[Row | None, list[str]]:
+        declared = tx.row("agent_by_name", name=agent)
+        return declared, [] if declared else [row["name"] for row in tx.rows("agent_names")]
+
+    declared, known = database.atomically(body)
+    if declared is None:
+        names = ", ".join(map(repr, known)) or "none yet: start a worker with AGENTFLOW_AGENTS set"
+        raise UnknownAgent(f"no worker has registered an agent {agent!r}; registered: {names}")
+    return declared
+
+
+def to_jsonable(value: Any) -> Any:
+    """Return plain data; what is none inside of it is left for the check to refuse with its place."""
+    if isinstance(value, str | int | float | bool | Mapping | Sequence) or value is None:
+        return value
+    try:
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else to_jsonable_python(value)
+    except ValueError as error:
+        raise InvalidInput(f"the input is no JSON data: {error}; send plain data or a pydantic model") from error
+
+
+def label(name: str, value: Any) -> str | None:
+    """Return a word that a caller gave, None for none; raise SubmissionRefused for what is no short, printable text."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_LABEL or not value.isprintable():
+        raise SubmissionRefused(f"{name}={value!r}: give a str of 1 to {_LONGEST_LABEL} printable characters")
+    return value
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """Return a moment that has a time zone; raise SubmissionRefused for one without."""
+    if moment is not None and moment.tzinfo is None:
+        raise SubmissionRefused(f"not_before={moment.isoformat()!r} has no time zone; give one, UTC say")
+    return moment
