@@ -1,4 +1,4 @@
-"""Relays that die, freeze or are never asked: nothing is lost, nothing is sent twice, one message is in doubt at most."""
+"""Relays that die, freeze or are never asked: nothing is lost or sent twice, and one message is in doubt at most."""
 
 from __future__ import annotations
 
