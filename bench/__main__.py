@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Measure] = {
     "gate": gate.measure,
     "storms": storms.measure,
     "people": people.measure,
+    "outbox": outbox.measure,
     "recovery": recovery.measure,
     "rest": rest.measure,
 }

@@ -1,9 +1,8 @@
-"""What people do about messages: they see them, end their doubts, and have them sent again; each act is written down."""
+"""What people do about messages: they see them, end their doubts, have them sent again; each act is written down."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +158,8 @@ def test_messages_are_listed_by_status_kind_and_run(outpost: Outpost, endpoint: 
 
 
 @pytest.fixture
-def project(empty_database_url: str, tmp_path: Path) -> Iterator[Project]:
-    yield Project.of(tmp_path / "project", AGENTFLOW_DATABASE_URL=empty_database_url)
+def project(empty_database_url: str, tmp_path: Path) -> Project:
+    return Project.of(tmp_path / "project", AGENTFLOW_DATABASE_URL=empty_database_url)
 
 
 def test_the_command_shows_why_a_message_has_not_arrived_and_sends_it_again(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentflow.client.outbox import Messages
 from agentflow.domain.claim import Claim
 from agentflow.domain.hint import relay_hint
 from agentflow.domain.outcome import AttemptOutcome
@@ -166,13 +167,19 @@ def test_a_frozen_relays_messages_are_sent_by_another_and_the_one_in_its_hands_i
 
 def test_what_is_delivered_after_a_person_gave_it_up_is_told(agentflow: Harness, endpoint: Endpoint) -> None:
     outpost = Outpost(agentflow, parcels(endpoint))
-    endpoint.answers(lambda arrival: outpost.sql("update agentflow.outbox set claim_token = null") or Answer())  # type: ignore[func-returns-value]
     [message_id] = outpost.queue()
 
+    def give_it_up(arrival: Arrival) -> Fault:
+        outpost.end_leases()
+        outpost.sweep()
+        Messages(agentflow.database, "default", agentflow.hints).resolve(message_id, "failed", reason="lost", by="ada")
+        return Answer()
+
+    endpoint.answers(give_it_up)
     outpost.relay()
 
-    assert outpost.row(message_id)["status"] == "sending", "not its to record any more"
-    assert outpost.causes() == {"outbox_late"}
+    assert outpost.row(message_id)["status"] == "failed", "a person's word stands"
+    assert outpost.causes() == {"outbox_in_doubt", "outbox_late"}
 
 
 def test_the_timer_is_armed_while_a_message_is_in_hand_and_never_otherwise(
@@ -180,7 +187,12 @@ def test_the_timer_is_armed_while_a_message_is_in_hand_and_never_otherwise(
 ) -> None:
     seen: list[bool] = []
     alarm = Alarm()
-    endpoint.answers(lambda arrival: seen.append(alarm.armed[-1]) or Answer(503))  # type: ignore[func-returns-value]
+
+    def look(arrival: Arrival) -> Fault:
+        seen.append(alarm.armed[-1])
+        return Answer(503)
+
+    endpoint.answers(look)
     outpost = Outpost(agentflow, parcels(endpoint), timer=alarm)
     outpost.queue(3)
 

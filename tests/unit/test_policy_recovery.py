@@ -14,6 +14,7 @@ from agentflow.policy.recovery import (
     PutInDoubt,
     Recovery,
     RunAgain,
+    Verify,
     decide_lost,
 )
 
@@ -31,8 +32,8 @@ LOST: dict[Effect, dict[Evidence, Recovery]] = {
         Evidence.CHILD_DEAD: AGAIN,
     },
     Effect.VERIFIED: {
-        Evidence.LEASE_OVER: PutInDoubt(),
-        Evidence.OVERRUN: PutInDoubt(),
+        Evidence.LEASE_OVER: Verify(0),
+        Evidence.OVERRUN: Verify(0),
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: NotYet(),
     },
@@ -64,9 +65,11 @@ def test_a_death_beside_others_never_makes_a_step_poison() -> None:
     assert decide_lost(Effect.READ, Evidence.CHILD_DEAD, quarantined=False, deaths=POISON_DEATHS - 1) == RunAgain(0)
 
 
-@pytest.mark.parametrize("effect", [Effect.VERIFIED, Effect.UNSAFE])
-def test_what_is_in_doubt_is_so_at_its_first_death_and_is_never_poison(effect: Effect) -> None:
-    assert decide_lost(effect, Evidence.LEASE_OVER, quarantined=True, deaths=POISON_DEATHS) == PutInDoubt()
+@pytest.mark.parametrize(("effect", "lost"), [(Effect.VERIFIED, Verify(1)), (Effect.UNSAFE, PutInDoubt())])
+def test_what_is_in_doubt_is_so_at_its_first_death_and_not_poison_before_that_is_ended(
+    effect: Effect, lost: Recovery
+) -> None:
+    assert decide_lost(effect, Evidence.LEASE_OVER, quarantined=True, deaths=POISON_DEATHS) == lost
 
 
 @pytest.mark.parametrize("said", [True, False, None])

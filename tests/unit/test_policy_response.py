@@ -42,6 +42,7 @@ ROWS: dict[str, Response] = {
     "rate_limited": Retry(0.5, "retry_rate_limited"),
     "timeout": Retry(0.5, "retry_timeout"),
     "malformed": Retry(0.5, "retry_malformed"),
+    "unconfirmed": Retry(0.5, "retry_unconfirmed"),
     "auth": GiveUp(alert=True),
     "bad_input": GiveUp(),
     "quota": StopRun("quota"),
@@ -82,7 +83,7 @@ def test_what_may_have_happened_is_in_doubt_where_nobody_can_tell(effect: Effect
 @pytest.mark.parametrize("effect", [Effect.KEYED, Effect.IDEMPOTENT, *ASK])
 @pytest.mark.parametrize("kind", ROWS)
 def test_what_did_happen_is_never_done_again(effect: Effect, kind: str) -> None:
-    alert = ROWS[kind] in (GiveUp(alert=True), StopRun("quota"))
+    alert = ROWS[kind] in (GiveUp(alert=True), StopRun("quota")) or kind == ErrorKind.UNCONFIRMED
     assert answer(failed(kind, True), effect=effect) == GiveUp(alert=alert)
 
 
@@ -133,6 +134,11 @@ def test_without_a_wish_a_rate_limit_backs_off_by_its_own_count() -> None:
 def test_what_cannot_be_read_is_asked_for_as_often_as_is_quick_and_no_more() -> None:
     answers = [answer(failed("malformed"), 1.0, attempt=9, earlier={"malformed": n}) for n in (0, 1, 2, 3)]
     assert answers == [*(Retry(seconds, "retry_malformed") for seconds in (1, 2, 4)), GiveUp()]
+
+
+def test_what_is_never_confirmed_is_tried_again_three_times_and_then_told_to_a_person() -> None:
+    answers = [answer(failed("unconfirmed"), 1.0, attempt=9, earlier={"unconfirmed": n}) for n in (0, 1, 2, 3)]
+    assert answers == [*(Retry(seconds, "retry_unconfirmed") for seconds in (1, 2, 4)), GiveUp(alert=True)]
 
 
 @pytest.mark.parametrize(
