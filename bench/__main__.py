@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agentflow import AgentflowError
-from bench import airline, gate, people, recovery, rest, start, steps, storms
+from bench import airline, gate, outbox, people, recovery, rest, start, steps, storms
 from bench.figures import Broken, Figure, Skipped
 from bench.processes import forget_own_services
 from bench.table import show_json, show_table

@@ -41,12 +41,11 @@ class MailServer:
 def serving() -> Iterator[MailServer]:
     """Run a server for as long as the block takes."""
     command = [sys.executable, "-m", "bench.mail_server"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield MailServer(process)
-    finally:
-        process.terminate()
-        process.communicate()
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield MailServer(process)
+        finally:
+            process.terminate()
 
 
 class _Counting:

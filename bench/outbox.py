@@ -32,7 +32,7 @@ _SCHEMA = "agentflow"
 
 
 def measure(folder: Path) -> Iterator[Figure]:
-    """Yield what one letter takes, from its claim to its record; a relay works in this process, as in a child of a pool."""
+    """Yield what one letter takes, from its claim to its record. The relay works here as in the child of a pool."""
     try:
         from bench.mail_server import serving
     except ImportError as error:

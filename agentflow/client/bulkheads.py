@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from agentflow.domain.errors import UnknownTool
 
 if TYPE_CHECKING:
     from agentflow.gate.protocol import BulkheadState, Gate
+
+_RELAYS = "outbox."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,12 @@ class Resumed:
     breaker_reason: str | None = None
 
 
-def breakers_of(agents: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return, for each bulkhead that the registered agents have, the names of its breakers: nearly always one."""
-    found: dict[str, set[str]] = {}
+def breakers_of(agents: Sequence[Mapping[str, Any]], queues: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return, for each bulkhead that the registered agents have, the names of its breakers: nearly always one.
+
+    `queues` are those that live workers serve: a kind of message is a bulkhead by the name of its relay's queue.
+    """
+    found = {queue: {queue} for queue in queues if queue.startswith(_RELAYS)}
     for part in _parts(agents):
         found.setdefault(part["name"], set()).add(part.get("depends_on") or part["name"])
     return {name: tuple(sorted(breakers)) for name, breakers in sorted(found.items())}

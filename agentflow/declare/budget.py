@@ -22,7 +22,8 @@ class Budget:
     `cost_usd` the priced model calls, `time_s` wall-clock seconds from the first claim (it stands still while a person
     is waited for), `same_call` calls of one tool with the same arguments, `repairs` answers of the model that could
     not be used. What undoes a run counts against none of these but `compensation_attempts`, the tries of each
-    compensation. None, of `tokens` and `cost_usd` alone, is no ceiling; a model without a price runs only where `cost_usd` is None.
+    compensation. None, of `tokens` and `cost_usd` alone, is no ceiling; a model without a price runs only where
+    `cost_usd` is None.
     """
 
     steps: int = 50

@@ -22,6 +22,8 @@ RUN_PAUSED = "run_paused"
 
 # A step in doubt that is being verified needs no person yet.
 VERIFYING = "verifying"
+# A verification that found nothing asks again once everything can have arrived.
+SETTLING = "settling"
 IN_DOUBT = "in_doubt"
 
 

@@ -18,7 +18,7 @@ from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import Completed, Failed, InDoubt, OutboxMessage, Retrying
 from agentflow.domain.run import Run
 from agentflow.domain.step import VERIFY, Effect, StepStatus
-from agentflow.domain.waiting import VERIFYING
+from agentflow.domain.waiting import SETTLING, VERIFYING
 from agentflow.engine.alarms import alert_outcome, alert_step
 from agentflow.engine.answering import answer_not_happened
 from agentflow.policy.keys import KeyEnd
@@ -27,8 +27,6 @@ from agentflow.policy.scratchpad import merged
 from agentflow.store import keys, logs, outbox, runs, steps
 from agentflow.store.database import Transaction
 from agentflow.store.steps import PlannedStep
-
-_SETTLING = "settling"
 
 
 def begin_verification(tx: Transaction, run: Run, step: LockedStep, now: datetime, *, after_s: float) -> list[Hint]:
@@ -73,7 +71,7 @@ def is_too_early(step: LockedStep, outcome: Completed, now: datetime) -> Retryin
     left_s = (datetime.fromisoformat(step.input["settled_at"]) - now).total_seconds()
     if left_s <= 0:
         return None
-    return Retrying(Failed(ErrorKind.UNCONFIRMED, "nothing is found yet", happened=False), left_s, _SETTLING)
+    return Retrying(Failed(ErrorKind.UNCONFIRMED, "nothing is found yet", happened=False), left_s, SETTLING)
 
 
 def end_doubt(

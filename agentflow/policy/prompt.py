@@ -10,7 +10,6 @@ from agentflow.domain import message
 from agentflow.domain.message import Message, ToolCall
 from agentflow.domain.step import MODEL, Step, StepStatus
 from agentflow.policy.approval import Unapproved
-from agentflow.policy.approval import Unapproved
 
 SHOWN_BYTES = 16 * 1024
 NOT_EXECUTED = "not executed"

@@ -181,7 +181,7 @@ agent_steps = Table(
     _time("finished_at"),
     PrimaryKeyConstraint("run_id", "step_index"),
     ForeignKeyConstraint(["run_id"], ["agent_runs.run_id"]),
-    Index("agent_steps_pending", "queue", "hinted_at", postgresql_where=text("status = 'pending'")),
+    Index("agent_steps_pending", "hinted_at", postgresql_where=text("status = 'pending' and next_attempt_at is null")),
     Index("agent_steps_running", "worker_id", "lease_until", postgresql_where=text("status = 'running'")),
     Index(
         "agent_steps_waiting_for_key",

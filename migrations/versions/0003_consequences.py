@@ -40,6 +40,14 @@ def _widen_steps() -> None:
     op.add_column("agent_steps", sa.Column("unconfirmed", sa.JSON))
     op.add_column("agent_steps", sa.Column("noted", sa.JSON))
     op.add_column("agent_steps", sa.Column("key_generation", sa.Integer, nullable=False, server_default="1"))
+    # What waits for a time or a person is found by that time, without a look at all the others.
+    op.drop_index("agent_steps_pending", "agent_steps")
+    op.create_index(
+        "agent_steps_pending",
+        "agent_steps",
+        ["hinted_at"],
+        postgresql_where=sa.text("status = 'pending' and next_attempt_at is null"),
+    )
 
 
 def _widen_outbox() -> None:

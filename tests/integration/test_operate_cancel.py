@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentflow import Agent, Pipeline, RunHandle, tool
+from agentflow import Agent, Pipeline, RunHandle, ToolError, tool
 from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
 from tests.integration.lost_answers import LostAnswers
@@ -44,6 +44,12 @@ def ship(n: int) -> str:
     return "shipped"
 
 
+@tool(effect="read")
+def refuse(order: str) -> str:
+    raise ToolError(f"{order} is sold out")
+
+
+returning = Pipeline("returning", [order, refuse], on_failure="compensate")
 buying = Pipeline("buying", [order, charge], on_failure="keep")
 clerk = Agent("clerk", model="openai:gpt-4o-mini", tools=[ship])
 
@@ -206,16 +212,15 @@ def test_a_run_that_is_over_is_refused(agentflow: Harness) -> None:
         cancel(hands, run_id)
 
 
-def test_a_run_whose_effects_are_being_undone_is_refused(agentflow: Harness) -> None:
-    hands = Hands(agentflow, buying)
-    run_id = ordered(hands)
-    cancel(hands, run_id, compensate=True)
+def test_a_run_that_failed_and_is_being_undone_is_refused(agentflow: Harness) -> None:
+    hands = Hands(agentflow, returning)
+    run_id = hands.begin(returning, {"n": 1})
+    hands.do(run_id)
+    hands.do(run_id, 1)
     hands.advance(run_id)
     hands.record(hands.claim(run_id, 2), DOUBT)
 
-    cancel(hands, run_id, compensate=True)
-    with refused(hands, "what it did is being undone"):
-        hands.sql("update agentflow.agent_runs set stop_requested = null where run_id = %(id)s", id=run_id)
+    with refused(hands, r"it is ending already \(tool_failed\), and what it did is being undone"):
         cancel(hands, run_id)
 
 

@@ -25,7 +25,7 @@ from agentflow.domain.claim import ClaimAnswer
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.run import RUN_TRANSITIONS, OnFailure
 from agentflow.domain.step import STEP_TRANSITIONS, Effect
-from agentflow.domain.waiting import GATED
+from agentflow.domain.waiting import GATED, IN_DOUBT, RUN_PAUSED, SETTLING, VERIFYING, Person
 from agentflow.policy.backoff import backoff_s, parking_s
 from agentflow.settings import Settings
 from agentflow.store.tables import metadata
@@ -241,7 +241,8 @@ def test_every_reason_to_wait_is_described() -> None:
     retried = constants_given_to("Retry", "Retrying")
 
     assert retried
-    assert named_in("docs/states.md", "| reason |") == {*GATED, *parked, *retried, "in_doubt", "conversation_turn"}
+    others = {*map(str, Person), IN_DOUBT, VERIFYING, SETTLING, RUN_PAUSED, "conversation_turn", "retry_lost"}
+    assert named_in("docs/states.md", "| reason |") == {*GATED, *parked, *retried, *others}
 
 
 def test_every_reason_why_a_run_ends_is_described() -> None:

@@ -87,10 +87,13 @@ select tool_output from {schema}.agent_steps
 where run_id = %(run_id)s and tool_name = %(tool)s and args_hash = %(args_hash)s and status = 'ok'
 order by step_index limit 1
 
--- earlier_failures: count how a step's earlier attempts failed
+-- earlier_failures: count how a step's earlier attempts failed, since an operator retried its run where one did
 select error ->> 'kind' as kind, (error ->> 'credential_generation')::bigint as generation, count(*) as failures
 from {schema}.attempts
 where run_id = %(run_id)s and step_index = %(step_index)s and status = 'retried'
+    and started_at > coalesce(
+        (select max(i.at) from {schema}.interventions i where i.run_id = %(run_id)s and i.act = 'retried'), '-infinity'
+    )
 group by 1, 2
 
 -- park_step: leave a pending step until a time, without an attempt

@@ -8,26 +8,26 @@ returning holder
 
 -- hintable_steps: find pending steps that are due, that no recent hint tells of, and that the gate has not denied
 select run_id, step_index, task_name, queue, quarantined, hinted_at from {schema}.agent_steps
-where status = 'pending' and (next_attempt_at is null or next_attempt_at <= clock_timestamp())
+where status = 'pending' and (next_attempt_at is null or next_attempt_at <= statement_timestamp())
     and (waiting_reason is null or waiting_reason <> all(%(gated)s::text[]))
     and (hinted_at is null
-         or hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
+         or hinted_at < statement_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
 order by hinted_at nulls first
 limit %(most)s
 
 -- crowded_bulkheads: list the bulkheads that the gate has denied steps for which are due again
 select distinct s.bulkhead from {schema}.agent_steps s
-where s.status = 'pending' and s.waiting_reason = any(%(gated)s::text[]) and s.next_attempt_at <= clock_timestamp()
+where s.status = 'pending' and s.waiting_reason = any(%(gated)s::text[]) and s.next_attempt_at <= statement_timestamp()
     and (s.hinted_at is null
-         or s.hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(s.hints, 6))))
+         or s.hinted_at < statement_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(s.hints, 6))))
     and not exists (select from {schema}.holds h where h.bulkhead = s.bulkhead)
 
 -- next_in_line: find the steps that wait longest before a bulkhead, and are due
 select run_id, step_index, task_name, queue, quarantined, hinted_at from {schema}.agent_steps
 where status = 'pending' and bulkhead = %(bulkhead)s and waiting_reason = any(%(gated)s::text[])
-    and next_attempt_at <= clock_timestamp()
+    and next_attempt_at <= statement_timestamp()
     and (hinted_at is null
-         or hinted_at < clock_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
+         or hinted_at < statement_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
 order by next_attempt_at
 limit %(most)s
 
@@ -42,11 +42,11 @@ returning s.run_id, s.step_index, s.task_name, s.queue
 -- next_moment: read in how many seconds the next run ends by its deadline, or the next parked step is due
 select extract(epoch from least(
     (select min(r.deadline_at) from {schema}.agent_runs r
-     where r.finished_at is null and r.stop_requested is null and r.deadline_at > clock_timestamp()),
+     where r.finished_at is null and r.stop_requested is null and r.deadline_at > statement_timestamp()),
     (select min(s.next_attempt_at) from {schema}.agent_steps s
-     where s.status = 'pending' and s.waiting_reason is not null and s.next_attempt_at > clock_timestamp()
-        and s.next_attempt_at < clock_timestamp() + interval '1 second')
-) - clock_timestamp())::float as in_s
+     where s.status = 'pending' and s.waiting_reason is not null and s.next_attempt_at > statement_timestamp()
+        and s.next_attempt_at < statement_timestamp() + interval '1 second')
+) - statement_timestamp())::float as in_s
 
 -- mark_steps_hinted: note that steps are being hinted again
 update {schema}.agent_steps
@@ -71,7 +71,7 @@ update {schema}.agent_runs
 set stop_requested = 'deadline', advance_due_at = clock_timestamp(), advance_hinted_at = null
 where run_id in (
     select run_id from {schema}.agent_runs
-    where finished_at is null and deadline_at <= clock_timestamp() and stop_requested is null
+    where finished_at is null and deadline_at <= statement_timestamp() and stop_requested is null
     limit %(most)s
     for update skip locked
 )

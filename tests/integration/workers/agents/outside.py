@@ -17,12 +17,14 @@ _POLL_S = 0.02
 
 
 def arrive(ctx: Context, tool: str, **facts: Any) -> None:
-    """Write down that a call reached the world: one line, whole and on the disk before this returns."""
+    """Write down that a call reached the world."""
+    write(tool, run=ctx.run.run_id, key=ctx.idempotency_key, attempt=ctx.attempt, **facts)
+
+
+def write(tool: str, **facts: Any) -> None:
+    """Write one line, whole and on the disk before this returns."""
     line = {
         "tool": tool,
-        "run": ctx.run.run_id,
-        "key": ctx.idempotency_key,
-        "attempt": ctx.attempt,
         "pid": os.getpid(),
         "worker": os.getppid(),
         "thread": threading.get_ident(),
