@@ -29,7 +29,9 @@ _SETTLE_S, _LONG_S = 5.0, 30.0
 _MOST = 500
 _LOOKS = 20
 # The goals: what noise there is between two looks at the same stack at rest.
-_TRANSACTIONS_MORE, _CPU_MORE_PERCENT, _SWEEP_MORE_MS, _APPROVED_S = 1.0, 1.0, 5.0, 2.0
+_TRANSACTIONS_MORE, _CPU_MORE_PERCENT, _APPROVED_S = 1.0, 1.0, 2.0
+# Of each sweep's statements; what looks at every open run is asked at each fifteenth alone.
+_SWEEP_MORE_MS, _FORGOTTEN_MORE_MS = 1.0, 20.0
 
 _COUNTERS = "select xact_commit + xact_rollback as n from pg_stat_database where datname = current_database()"
 _COPY_RUNS = """
@@ -80,7 +82,7 @@ def measure(folder: Path) -> Iterator[Figure]:
         yield Figure("messages in queues", float(_messages(stack)), "", 1)
         yield Figure("steps held by workers", float(_held(stack)), "", 1)
         for name, value in sweep_after.items():
-            goal = sweep_before[name] + _SWEEP_MORE_MS
+            goal = sweep_before[name] + (_FORGOTTEN_MORE_MS if name == "forgotten runs" else _SWEEP_MORE_MS)
             yield Figure(f"sweeper: {name} (nobody waiting: {sweep_before[name]:.2f})", value, "ms", goal)
         yield from _approve_one(stack, run_id)
 
@@ -131,7 +133,10 @@ def _sweep_ms(stack: Stack) -> dict[str, float]:
         "crowded bulkheads": lambda tx: sweeps.crowded_bulkheads(tx, grace_s=GRACE_S),
         "next moment": sweeps.next_moment_s,
     }
-    return {name: _median_ms(stack, statement) for name, statement in statements.items()}
+    found = {name: _median_ms(stack, statement) for name, statement in statements.items()}
+    # Postgres counts a connection's transactions when it ends, at the latest: before the stack's are counted.
+    stack.client.database.close()
+    return found
 
 
 def _median_ms(stack: Stack, statement: Callable[[Transaction], Any]) -> float:

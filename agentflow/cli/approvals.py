@@ -61,9 +61,10 @@ def approve(
     json: AsJson = False,
 ) -> None:
     """Let the call be made, or what a run did be undone."""
+    from agentflow.cli.inputs import parse_json
     from agentflow.cli.reaching import submitting_client
 
-    given = None if arguments is None else _json_of(arguments)
+    given = None if arguments is None else parse_json(arguments)
     with submitting_client() as client:
         _say(client.approvals.approve(approval_id, by=by, reason=reason, arguments=given), as_json=json)
 
@@ -87,12 +88,12 @@ def answer(
     json: AsJson = False,
 ) -> None:
     """Answer a question; the agent that asked it goes on with the answer."""
-    from agentflow.cli.inputs import read_text
+    from agentflow.cli.inputs import parse_json, read_text
     from agentflow.cli.reaching import submitting_client
     from agentflow.settings import settings
 
     said = read_text(text, settings().max_input_bytes) if text == "-" else text
-    value = _json_of(said) if data else said.rstrip("\n")
+    value = parse_json(said) if data else said.rstrip("\n")
     with submitting_client() as client:
         _say(client.approvals.answer(approval_id, value, by=by), as_json=json)
 
@@ -106,17 +107,6 @@ def _status(text: str) -> str | None:
     if text not in set(ApprovalStatus):
         raise WrongUse(f"--status={text!r} is no status; give one of {', '.join(ApprovalStatus)}, {_ALL}")
     return text
-
-
-def _json_of(text: str) -> Any:
-    import json
-
-    from agentflow.cli.complaints import WrongUse
-
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise WrongUse(f"{text[:80]!r} is no JSON: {error}; quote it for the shell ('{{...}}')") from None
 
 
 def _say(decided: Approval, *, as_json: bool) -> None:

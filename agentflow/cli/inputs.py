@@ -49,6 +49,17 @@ def parse_input(text: str, schema: Mapping[str, Any], agent: str) -> Any:
     return value if isinstance(value, str) or not _takes_text(schema) else text
 
 
+def parse_json(text: str) -> Any:
+    """Return the data that an option means; raise WrongUse for what is no JSON."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise WrongUse(
+            f"{text[:80]!r} is no JSON: {reason}; quote it for the shell ('{{...}}'), a text in double quotes inside"
+        ) from None
+
+
 def _is_plain(text: str, schema: Mapping[str, Any]) -> bool:
     return _takes_text(schema) or (not schema and text.lstrip()[:1] not in {"{", "["})
 

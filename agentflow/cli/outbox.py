@@ -72,12 +72,11 @@ def retry(message_id: Id, *, reason: Reason, by: By = None, json: AsJson = False
 
 @contextmanager
 def _messages() -> Iterator[Messages]:
-    from agentflow.cli.reaching import Unhinted, reading_client
-    from agentflow.client.outbox import Messages
-    from agentflow.settings import settings
+    from agentflow.cli.reaching import reading_client
 
+    # What is sent again is found by the sweeper within seconds: no broker is needed for that.
     with reading_client() as client:
-        yield Messages(client.database, settings().tenant, Unhinted())
+        yield client.messages
 
 
 def _check_status(status: str | None) -> None:

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentflow.cli import operating
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentflow.store.reads import RunRecord
 
-app = typer.Typer(help="What became of runs.", no_args_is_help=True)
+app = typer.Typer(help="What became of runs, and an operator's hand on them.", no_args_is_help=True)
+for _verb in (
+    operating.resolve,
+    operating.cancel,
+    operating.pause,
+    operating.resume,
+    operating.retry,
+    operating.fork,
+):
+    app.command()(_verb)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -57,10 +68,12 @@ def show(
     _check_run_id(run_id)
     with reading_client() as client:
         run, steps, transitions = client.get(run_id), client.steps(run_id), client.transitions(run_id)
+        interventions = client.interventions(run_id)
     if json:
-        print_json({"run": run, "steps": steps, "transitions": transitions})
+        print_json({"run": run, "steps": steps, "transitions": transitions, "interventions": interventions})
     else:
-        console().print(Timeline(run, steps, datetime.now(UTC), transitions, full=full))
+        now = datetime.now(UTC)
+        console().print(Timeline(run, steps, now, transitions, full=full, interventions=interventions))
 
 
 def _print_table(found: Sequence[RunRecord]) -> None:

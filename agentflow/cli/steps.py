@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agentflow.cli.doubts import name_of
 from agentflow.cli.figures import between, money, one_line, whole
 from agentflow.cli.tries import tries_of, waits_of
 from agentflow.store.reads import StepRecord
@@ -31,7 +32,7 @@ class Columns:
     @classmethod
     def of(cls, steps: Sequence[StepRecord], total: int) -> Columns:
         """Return the columns that the steps need within a total width."""
-        longest = max((len(step.tool_name) for step in steps), default=4)
+        longest = max((len(name_of(step)) for step in steps), default=4)
         room = total - (_INDENT + _STATUS + _TRIES + _TOOK + _TOKENS + _COST + 6)
         return cls(max(4, min(longest, _LONGEST_NAME, room)), total)
 
@@ -41,7 +42,8 @@ class Columns:
 
     def row(self, step: StepRecord, now: datetime) -> str:
         """Return a step's line."""
-        name = step.tool_name if len(step.tool_name) <= self.name else f"{step.tool_name[: self.name - 1]}…"
+        name = name_of(step)
+        name = name if len(name) <= self.name else f"{name[: self.name - 1]}…"
         tokens = (step.prompt_tokens or 0) + (step.completion_tokens or 0)
         return self._row(
             str(step.step_index),
@@ -84,7 +86,7 @@ def _details(step: StepRecord, now: datetime, *, full: bool) -> Iterator[tuple[s
         yield "by", step.model, "dim"
     if step.input not in ({}, None):
         yield "in", step.input, ""
-    if step.status == "ok" and not step.tries:
+    if step.status == "ok" and not step.tries and step.business_key:
         yield "key", f"{step.idempotency_key} was used before: that call's answer, nothing was called", "yellow"
     yield from ((label, value, "yellow") for label, value in tries_of(step, full=full))
     if step.status == "ok":

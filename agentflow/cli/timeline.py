@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from agentflow.cli.doubts import doubts_of, last_moment_of, name_of, ways_out
 from agentflow.cli.figures import between, duration, moment, money, one_line, whole
+from agentflow.cli.history import history_lines
 from agentflow.cli.steps import Columns, hanging, step_lines
 from agentflow.cli.tries import waits_of
 from agentflow.store.reads import RunRecord, StepRecord
@@ -30,8 +32,8 @@ STYLES = {
     "paused": "yellow",
     "skipped": "dim",
 }
-_LATEST_CHANGES = 12
 _LABEL = 8
+_VARIANTS = "or retry, or fail; with happened, --answer JSON says what the tool would have returned"
 _CEILINGS = (("attempts", "attempts"), ("tool calls", "tool_calls"), ("tokens", "tokens"))
 
 
@@ -45,6 +47,7 @@ class Timeline:
     transitions: Sequence[Mapping[str, Any]] = ()
     full: bool = False
     last_steps: int | None = None
+    interventions: Sequence[Mapping[str, Any]] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
@@ -76,6 +79,9 @@ class Timeline:
         whose = [f"{name} {one_line(value)}" for name, value in named if value]
         if run.not_before and not run.started_at:
             whose.append(f"not before {moment(run.not_before)}")
+        if run.forked_from:
+            own = "".join(f", {name} of its own" for name in run.overrides or ())
+            whose.append(f"forked from {run.forked_from}{own}")
         return whose + ([f"flags {', '.join(run.flags)}"] if run.flags else [])
 
     def _used(self) -> list[str]:
@@ -107,42 +113,46 @@ class Timeline:
         lines: list[RenderableType] = [Text()]
         if run.waiting_reason and not run.is_final:
             lines.append(labelled("waits", self._waits(), width, style="yellow", full=self.full))
+        lines += self._doubts(width)
         if run.stop_requested:
             lines.append(labelled("stop", run.stop_requested, width, style="yellow", full=self.full))
+        if run.pause_requested and run.status != "paused":
+            lines.append(labelled("pause", "asked for; what runs comes to its end", width, style="yellow"))
         if run.error:
             # A run that is done has an error where it came to its fallback.
             label, style = ("why", "yellow") if run.status == "done" else ("error", "red")
             lines.append(labelled(label, why_of(run.error), width, style=style, full=True))
+        if run.compensation:
+            style = "bold red" if run.compensation == "failed" else "yellow"
+            lines.append(labelled("undone", undone_of(run), width, style=style, full=True))
         if run.status == "done" and not (run.outcome == "handoff" and run.result is None):
             lines.append(labelled("result", run.result, width, full=self.full))
-        lines += self._history()
+        lines += history_lines(self.transitions, self.interventions, full=self.full)
         return lines if len(lines) > 1 else []
+
+    def _doubts(self, width: int) -> list[RenderableType]:
+        """Return what a person has to know of calls in doubt, and the commands that end the doubts."""
+        doubts = doubts_of(self.steps)
+        lines = [
+            labelled("doubt", f"{each.step_index} {name_of(each)}: {last_moment_of(each, self.now)}", width, full=True)
+            for each in doubts
+        ]
+        if doubts:
+            commands = "\n".join(ways_out(self.run.run_id, doubts))
+            lines += [labelled("then", commands, width, full=True), labelled("", _VARIANTS, width, full=True)]
+        return lines
 
     def _waits(self) -> str:
         run = self.run
         if run.status == "waiting_human":
-            return f"for a person: {run.waiting_reason}"
+            asks = "" if doubts_of(self.steps) else f"; `agentflow approvals list --run {run.run_id}`"
+            return f"for a person: {run.waiting_reason}{asks}"
         parked = [step for step in self.steps if step.status == "pending" and step.waiting_reason]
         if run.status != "waiting_tool" or not parked:
             return str(run.waiting_reason)
         first, more = parked[0], len(parked) - 1
         said = f"for {first.tool_name} (step {first.step_index}): {waits_of(first, self.now)}"
         return said + (f"; and {more} more step{'s' if more > 1 else ''}" if more else "")
-
-    def _history(self) -> list[RenderableType]:
-        if not self.transitions:
-            return []
-        first = self.transitions[0]["at"]
-        rows = self.transitions if self.full else self.transitions[-_LATEST_CHANGES:]
-        lines: list[RenderableType] = [Text(), Text("history", style="dim")]
-        if hidden := len(self.transitions) - len(rows):
-            lines.append(Text(f"  ... {hidden} earlier (--full shows them)", style="dim"))
-        for row in rows:
-            change = row["new"] if row["old"] is None else f"{row['old']} -> {row['new']}"
-            why = row["reason"] + ("" if row["step_index"] is None else f", step {row['step_index']}")
-            at = duration((row["at"] - first).total_seconds())
-            lines.append(Text(f"  {'+' + at:>10}  {change}  ({why})", style="dim", no_wrap=True))
-        return lines
 
 
 def labelled(label: str, value: Any, width: int, *, style: str = "", full: bool = False) -> RenderableType:
@@ -170,6 +180,13 @@ def _of(used: int, ceiling: Any) -> str:
 
 def _ceiling(value: Any, written: Any) -> str:
     return "" if value is None else f"/{written(value)}"
+
+
+def undone_of(run: RunRecord) -> str:
+    """Return what became of what a run did that did not end well."""
+    if run.compensation == "failed":
+        return f"failed: {(run.error or {}).get('compensation', 'what it did could not be undone')}"
+    return "what it did was undone" if run.compensation == "done" else "no: what it did stays as it is"
 
 
 def why_of(error: Any) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from agentflow.cli.figures import between, duration, one_line
-from agentflow.domain.waiting import TOOL_PAUSED
+from agentflow.domain.waiting import RUN_PAUSED, TOOL_PAUSED, VERIFYING, Person
 from agentflow.store.reads import StepRecord
 
 _LATEST_TRIES = 6
@@ -40,6 +40,8 @@ def retried(error: Any) -> str:
 
 def waits_of(step: StepRecord, now: datetime) -> str:
     """Return what a pending step waits for, for how long by now, and when it is due again; nothing of another."""
+    if step.status == "in_doubt" and step.waiting_reason == VERIFYING:
+        return "for its verification"
     if step.status != "pending":
         return ""
     if step.waiting_reason is None:
@@ -48,7 +50,12 @@ def waits_of(step: StepRecord, now: datetime) -> str:
     waited = f"{step.waiting_reason} for {between(since, now)}" if since and since < now else step.waiting_reason
     if step.waiting_reason == TOOL_PAUSED:
         return f"{waited}; `agentflow tools list` says by whom and why"
+    if step.waiting_reason == RUN_PAUSED:
+        return f"{waited}; `agentflow runs resume` lets the run go on"
     due = step.next_attempt_at
+    if step.waiting_reason in list(Person) and due:
+        until = f"expires in {between(now, due)}" if due > now else "has expired"
+        return f"{waited}, {until}; `agentflow approvals list` shows it"
     return f"{waited}, again in {between(now, due)}" if due and due > now else waited
 
 

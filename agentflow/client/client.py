@@ -138,6 +138,10 @@ class Client:
         """Return a run's changes of status, oldest first."""
         return self._reads.transitions(_run_id(run_id))
 
+    def interventions(self, run_id: str) -> Sequence[Row]:
+        """Return what people did to a run, the oldest first: act, done_by, reason, step_index, details, at."""
+        return self._reads.interventions(_run_id(run_id))
+
     def outbox(self, run_id: str | None = None) -> Sequence[Row]:
         """Return queued messages, of one run or of all."""
         return self._reads.outbox(None if run_id is None else _run_id(run_id))

@@ -18,8 +18,7 @@ from agentflow.engine.operating.pausing import pause, resume
 from agentflow.engine.operating.resolving import Answer, resolve
 from agentflow.engine.operating.retrying import retry
 from agentflow.policy.resolution import Resolution
-from agentflow.store.database import Database, Row, Transaction
-from agentflow.store.reads import Reads
+from agentflow.store.database import Database, Transaction
 
 _UNSAID: Any = object()
 
@@ -123,10 +122,6 @@ class Operations:
         wanted = Fork(from_step, model, instructions, is_forced=force)
         self._do(lambda tx: fork(tx, _run_id(run_id), order, fork_id, wanted))
         return fork_id
-
-    def interventions(self, run_id: str) -> Sequence[Row]:
-        """Return what people did to a run, the oldest first: act, done_by, reason, step_index, details, at."""
-        return Reads(self._database, self._tenant).interventions(_run_id(run_id))
 
     def _order(self, by: str | None, reason: str | None) -> Order:
         return Order.of(self._tenant, this_person() if by is None else by, reason)

@@ -64,14 +64,12 @@ class Compensator:
         return result_as_json(returned, self.returns)
 
     def call(self, context: Context, result: Any, parsed: Mapping[str, Any]) -> Any:
-        """Undo a call with this stored result and these arguments, parsed with their defaults.
-
-        Raise ValueError where the result is none that it takes.
-        """
+        """Undo a call with this result and these arguments, both parsed, the arguments with their defaults."""
         with_context = {self.context_name: context} if self.context_name else {}
-        return self.function(**{self.result_name: self._parsed(result)}, **named(self.names, parsed), **with_context)
+        return self.function(**{self.result_name: result}, **named(self.names, parsed), **with_context)
 
-    def _parsed(self, result: Any) -> Any:
+    def parse_result(self, result: Any) -> Any:
+        """Return a stored result as the type that it takes; raise ValueError where it is none."""
         if self.result_type is None:
             return result
         try:

@@ -97,7 +97,7 @@ class Reserved:
 class Ending:
     """How a run will end once what it did is undone, or a person has said that it stays.
 
-    `status` is failed or cancelled. `asks` says that a person is asked first.
+    `status` is failed or cancelled. `asks` says that a person is asked first, by the step `asked_index`.
     """
 
     status: RunStatus
@@ -105,6 +105,7 @@ class Ending:
     message: str = ""
     step_index: int | None = None
     asks: bool = False
+    asked_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

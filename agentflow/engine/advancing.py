@@ -12,9 +12,10 @@ from agentflow.declare.declaration import Declaration
 from agentflow.domain.decision import Done, EndUndone, Fail
 from agentflow.domain.hint import Hint
 from agentflow.domain.run import Compensation, Ending, OnFailure, Run, RunStatus
-from agentflow.domain.step import Effect, Step, StepStatus
+from agentflow.domain.step import Effect, Step
 from agentflow.engine.closing import close_run
 from agentflow.engine.deciding import apply_plan, fail_plan, make_plan
+from agentflow.engine.late import late_outputs
 from agentflow.engine.plan import Plan
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.skipping import skip_unbegun
@@ -83,7 +84,7 @@ def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
         _leave(runtime, run, "unknown_agent", f"no agent {run.agent!r} in this worker's modules")
         return None
     try:
-        return make_plan(declaration, run, history, _late(runtime, run, history))
+        return make_plan(declaration, run, history, late_outputs(runtime, run, history))
     except Exception as error:
         log.exception("decide_raised", run_id=run.run_id, agent=run.agent)
         if not history:
@@ -91,13 +92,6 @@ def _plan(runtime: Runtime, run: Run, history: Sequence[Step]) -> Plan | None:
             return Plan(run.version, Fail("bug", message))
         _leave(runtime, run, "decide_raised", f"{type(error).__name__}: {error}")
         return None
-
-
-def _late(runtime: Runtime, run: Run, history: Sequence[Step]) -> Mapping[int, Any]:
-    """Return what steps gave whose records came too late; nothing, without a question, where every step is well."""
-    if all(step.status is StepStatus.OK for step in history):
-        return {}
-    return runtime.database.glance(lambda tx: steps.late_outputs(tx, run.run_id))
 
 
 def _leave(runtime: Runtime, run: Run, cause: str, message: str) -> None:
@@ -145,6 +139,9 @@ def _stop(tx: Transaction, run_id: str, declaration: Declaration | None) -> Adva
     if locked is None or locked[0].status.is_final:
         return Advanced("final")
     run, _ = locked
+    if run.ending is not None:
+        # Another was quicker, and has asked a person, or begun to undo what it did.
+        return Advanced("overtaken")
     reason = run.stop_requested or "stopped"
     woken = skip_unbegun(tx, run_id)
     still_open = steps.open_steps(tx, run_id)

@@ -10,7 +10,7 @@ from agentflow.domain.run import Run
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
-_KINDS = {ErrorKind.BUG, ErrorKind.AUTH, ErrorKind.QUOTA}
+_KINDS = {ErrorKind.BUG, ErrorKind.AUTH, ErrorKind.QUOTA, ErrorKind.POISON, ErrorKind.UNCONFIRMED}
 
 
 def alert_step(tx: Transaction, run: Run, step: LockedStep, cause: str, message: str) -> None:
@@ -21,7 +21,7 @@ def alert_step(tx: Transaction, run: Run, step: LockedStep, cause: str, message:
 
 
 def alert_outcome(tx: Transaction, run: Run, step: LockedStep, outcome: AttemptOutcome) -> None:
-    """Tell a person of a doubt, a bug, a credential or a quota that a person has to mend; of nothing else."""
+    """Tell a person of a doubt, and of what a person has to mend: a bug, a credential, a quota; of nothing else."""
     match outcome:
         case InDoubt(_, message):
             alert_step(tx, run, step, "in_doubt", f"{step.tool_name!r} is in doubt: {message}")

@@ -29,14 +29,15 @@ def tool_of(declaration: Declaration, step: LockedStep) -> Tool[Any, Any] | None
 
 
 def call_of(tool: Tool[Any, Any], step: LockedStep) -> Call:
-    """Return what a step calls, with its stored arguments; raise ValueError for arguments that do not fit."""
+    """Return what a step calls, with its stored arguments and result; raise ValueError for those that do not fit."""
     if step.tool_name not in CLEARING:
         return partial(_call, tool, tool.signature.parse(step.input))
     parsed = tool.signature.parse(step.input["arguments"], defaults=True)
     if step.tool_name == VERIFY:
         assert tool.verifier is not None
         return partial(_verify, tool, parsed)
-    return partial(_compensate, tool, step.input["result"], parsed)
+    assert tool.compensator is not None
+    return partial(_compensate, tool, tool.compensator.parse_result(step.input["result"]), parsed)
 
 
 def as_json(tool: Tool[Any, Any], step: LockedStep, returned: Any) -> Any:

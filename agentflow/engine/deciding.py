@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from agentflow.declare.declaration import Declaration
 from agentflow.domain import payload
 from agentflow.domain.decision import Compensate, Done, EndUndone, Fail, Next, Undo, Wait
 from agentflow.domain.errors import PayloadRefused
-from agentflow.domain.hint import Hint
+from agentflow.domain.hint import Hint, advance_hint
 from agentflow.domain.run import Compensation, Ending, Run, RunStatus
 from agentflow.domain.step import OWN_STEPS, Step
 from agentflow.engine.alarms import alert_ending
@@ -63,48 +64,61 @@ def fail_plan(
 
 
 def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int = 0) -> list[Hint]:
-    """Write a plan on a locked run, whose version has gone up by `noted` since the plan was compared with it."""
+    """Write a plan on a locked run, whose version has gone up by `noted` since the plan was compared with it.
+
+    A run ends, or begins to undo what it did, when nothing of it runs or is in doubt.
+    """
     hints: list[Hint] = []
-    match plan.decision:
-        case Next() | Wait():
-            hints = _add(tx, plan)
-            # A run is pending until its first claim; one that needs a person before that has to say so.
-            wants_person = bool(plan.steps) and all(step.person for step in plan.steps)
-            if run.status is not RunStatus.PENDING or wants_person:
-                settle_standing(tx, run, reason)
-        case Undo(ending):
-            hints = begin_undo(tx, run, plan, ending)
-        case EndUndone(ending, compensation, message):
-            hints = end_undone(tx, run, ending, compensation, message)
-        case Done() | Fail():
-            hints = end_run(tx, run, plan.decision, reason)
+    if not isinstance(plan.decision, Next | Wait):
+        hints = skip_unbegun(tx, run.run_id)
+        if steps.open_steps(tx, run.run_id):
+            # Its coordinator is asked again once that has its outcome.
+            plan = Plan(plan.version, Wait())
+    hints += _write(tx, run, plan, reason)
     current_step = plan.steps[-1].step_index if plan.steps else run.current_step
     runs.mark_decided(tx, run.run_id, plan.version + noted, current_step)
     return hints
 
 
-def _add(tx: Transaction, plan: Plan) -> list[Hint]:
+def _write(tx: Transaction, run: Run, plan: Plan, reason: str) -> list[Hint]:
+    match plan.decision:
+        case Next() | Wait():
+            hints = _add(tx, run, plan)
+            # A run is pending until its first claim; one that needs a person before that has to say so.
+            wants_person = bool(plan.steps) and all(step.person for step in plan.steps)
+            if run.status is not RunStatus.PENDING or wants_person:
+                settle_standing(tx, run, reason)
+            return hints
+        case Undo(ending):
+            return begin_undo(tx, run, plan, ending)
+        case EndUndone(ending, compensation, message):
+            return end_undone(tx, run, ending, compensation, message)
+        case Done() | Fail():
+            return end_run(tx, run, plan.decision)
+    assert_never(plan.decision)
+
+
+def _add(tx: Transaction, run: Run, plan: Plan) -> list[Hint]:
     """Add a plan's steps; those that wait for a person are hinted once they have one."""
     steps.insert(tx, plan.steps)
     approvals.ask(tx, plan.steps)
-    hold_keys(tx, plan.steps)
-    due = [step for step in plan.steps if step.after_s is None]
-    return [Hint(step.task_name, step.queue, step.run_id, step.step_index) for step in due]
+    held = hold_keys(tx, run, plan.steps)
+    hints = [Hint(each.task_name, each.queue, each.run_id, each.step_index) for each in held if each.after_s is None]
+    return hints if len(held) == len(plan.steps) else [*hints, advance_hint(run.run_id, run.queue)]
 
 
 def begin_undo(tx: Transaction, run: Run, plan: Plan, ending: Ending) -> list[Hint]:
-    """Begin to undo what a locked run did; where something is still open, its coordinator is asked again after that."""
-    woken = skip_unbegun(tx, run.run_id)
-    if steps.open_steps(tx, run.run_id):
-        settle_standing(tx, run, ending.reason)
-        return woken
-    hints = _add(tx, plan)
+    """Begin to undo what a locked run did, or ask a person whether that shall be."""
+    hints = _add(tx, run, plan)
+    _alert_ending(tx, run, ending)
     settle_standing(tx, runs.set_ending(tx, run, ending), ending.reason)
-    return [*woken, *hints]
+    return hints
 
 
 def end_undone(tx: Transaction, run: Run, ending: Ending, compensation: Compensation, message: str) -> list[Hint]:
     """End a locked run as it was going to before its effects were undone, and page where one could not be."""
+    if run.ending is None:
+        _alert_ending(tx, run, ending)
     error = {"kind": ending.reason, "message": ending.message, "step_index": ending.step_index}
     if compensation is Compensation.FAILED:
         error["compensation"] = message
@@ -115,18 +129,19 @@ def end_undone(tx: Transaction, run: Run, ending: Ending, compensation: Compensa
     return close_run(tx, run, ending.status, ending.reason, error=told_error, compensation=compensation)
 
 
-def end_run(tx: Transaction, run: Run, decision: Done | Fail, reason: str) -> list[Hint]:
-    """End a run that has nothing running or in doubt; else its coordinator is asked again once that has its outcome."""
-    woken = skip_unbegun(tx, run.run_id)
-    if steps.open_steps(tx, run.run_id):
-        settle_standing(tx, run, reason)
-        return woken
+def _alert_ending(tx: Transaction, run: Run, ending: Ending) -> None:
+    if ending.status is RunStatus.FAILED:
+        alert_ending(tx, run, Fail(ending.reason, ending.message))
+
+
+def end_run(tx: Transaction, run: Run, decision: Done | Fail) -> list[Hint]:
+    """End a locked run that has nothing open."""
     alert_ending(tx, run, decision)
     match decision:
         case Done(result, outcome, why):
             reason = str(why["kind"]) if why else "done"
             told = payload.sanitise(dict(why)).value if why else None
-            return [*woken, *close_run(tx, run, RunStatus.DONE, reason, result=result, outcome=outcome, error=told)]
+            return close_run(tx, run, RunStatus.DONE, reason, result=result, outcome=outcome, error=told)
         case Fail(why, message, step_index):
             told = payload.sanitise({"kind": why, "message": message, "step_index": step_index}).value
-            return [*woken, *close_run(tx, run, RunStatus.FAILED, why, error=told)]
+            return close_run(tx, run, RunStatus.FAILED, why, error=told)

@@ -28,7 +28,7 @@ from agentflow.engine.deciding import make_plan
 from agentflow.engine.entering import enter_bulkhead
 from agentflow.engine.failures import error_of
 from agentflow.engine.joining import join_scratchpad
-from agentflow.engine.late import keep_late_outcome
+from agentflow.engine.late import keep_late_outcome, late_outputs
 from agentflow.engine.plan import Plan
 from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
 from agentflow.engine.refusing import NotClaimed
@@ -197,7 +197,8 @@ def _plan_at_once(runtime: Runtime, claim: Claim, declaration: Declaration, answ
                 found = runs.read(tx, run.run_id)
                 history = runs.history(tx, run.run_id)
             run = found[0] if found else run
-        return make_plan(declaration, run, [_with_outcome(step, claim, outcome) for step in history])
+        history = [_with_outcome(step, claim, outcome) for step in history]
+        return make_plan(declaration, run, history, late_outputs(runtime, run, history))
     except Exception:
         log.exception("decide_raised", run_id=run.run_id, agent=run.agent)
         return None
@@ -206,6 +207,8 @@ def _plan_at_once(runtime: Runtime, claim: Claim, declaration: Declaration, answ
 def _with_outcome(step: Step, claim: Claim, outcome: Completed | Failed) -> Step:
     if step.step_index != claim.step.step_index:
         return step
+    # The history may have been read before the claim, when this was no attempt yet, and took no key.
+    step = replace(step, attempt=claim.attempt, key_generation=claim.step.key_generation)
     if isinstance(outcome, Completed):
         return replace(step, status=StepStatus.OK, output=outcome.output)
     return replace(step, status=StepStatus.ERROR, error=error_of(outcome))

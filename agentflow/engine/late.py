@@ -1,13 +1,20 @@
-"""Outcomes that came too late to be recorded: kept as evidence, and told to a person where something happened."""
+"""Outcomes that came too late to be recorded: kept as evidence, and told to a person where something happened.
+
+What they say to have happened is undone with the rest, where the run is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from agentflow.domain.claim import Claim
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed
-from agentflow.domain.step import Effect
+from agentflow.domain.run import Run
+from agentflow.domain.step import Effect, Step, StepStatus
 from agentflow.engine.failures import error_of
 from agentflow.engine.runtime import Runtime
-from agentflow.store import logs
+from agentflow.store import logs, steps
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
@@ -31,3 +38,10 @@ def keep_late_outcome(runtime: Runtime, claim: Claim, outcome: AttemptOutcome) -
             )
 
     runtime.database.atomically(body)
+
+
+def late_outputs(runtime: Runtime, run: Run, history: Sequence[Step]) -> Mapping[int, Any]:
+    """Return what steps gave whose records came too late; nothing, without a question, where every effect is well."""
+    if all(step.status is StepStatus.OK or step.effect is Effect.READ for step in history):
+        return {}
+    return runtime.database.glance(lambda tx: steps.late_outputs(tx, run.run_id))

@@ -11,7 +11,7 @@ from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, ModelCallLog, Retrying
 from agentflow.domain.run import Reserved, Run
-from agentflow.domain.step import CLEARING, Effect, StepStatus
+from agentflow.domain.step import CLEARING, VERIFY, Effect, StepStatus
 from agentflow.domain.waiting import IN_DOUBT, VERIFYING
 from agentflow.engine.alarms import alert_outcome
 from agentflow.engine.deciding import apply_plan
@@ -21,7 +21,7 @@ from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.plan import Plan
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
-from agentflow.engine.verifying import as_unconfirmed, begin_verification, is_too_early
+from agentflow.engine.verifying import as_unconfirmed, begin_verification, drop_needless, is_too_early
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.policy.scratchpad import merged
 from agentflow.store import keys, logs, outbox, runs, steps
@@ -97,10 +97,10 @@ def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
         if locked is None or step is None or (step.claim_token, step.attempt) != (claim.token, claim.attempt):
             return None
         run, now = locked
+        if kept and _is_written(step, kept[0]):
+            return Recorded(kept[0], undecided=True)
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
-            # An earlier try at this transaction did commit and only its answer was lost; or others ended the step.
-            known = [outcome for outcome in kept if _STATUS[type(outcome)] is step.status]
-            return Recorded(known[0], undecided=True) if known else None
+            return None
         tried = _as_far_as_known(call(tx, run), step, now)
         if step.status is StepStatus.IN_DOUBT and isinstance(tried.outcome, InDoubt):
             return None
@@ -108,6 +108,17 @@ def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
         return _Record(tx, runtime, run, step, now).write(claim, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
+
+
+def _is_written(step: LockedStep, outcome: AttemptOutcome) -> bool:
+    """True where an earlier try at this transaction did commit, and only its answer was lost."""
+    if step.status is not StepStatus.IN_DOUBT:
+        return step.status is _STATUS[type(outcome)]
+    if isinstance(outcome, Completed):
+        return step.unconfirmed is not None
+    # Others may have put the step in doubt since a try that did not commit.
+    stored = step.error or {}
+    return {**(error_of(outcome) or {}), "sent_until": stored.get("sent_until")} == stored
 
 
 def _as_far_as_known(tried: Tried, step: LockedStep, now: datetime) -> Tried:
@@ -145,7 +156,10 @@ class _Record:
     def _retry(self, outcome: Retrying, hints: list[Hint]) -> Recorded:
         tx, run, step = self.tx, self.run, self.step
         steps.retry(tx, step, error_of(outcome) or {}, outcome.reason, outcome.after_s)
+        is_needless = step.tool_name == VERIFY and drop_needless(tx, run, step)
         settle_standing(tx, run, outcome.reason, step.step_index)
+        if is_needless:
+            return Recorded(outcome, undecided=True, hints=hints)
         if run.stop_requested and step.tool_name not in CLEARING:
             # Nothing is tried again in a run that ends, and nobody else would come back to it before the retry is due.
             runs.request_stop(tx, run.run_id, run.stop_requested)
@@ -171,9 +185,10 @@ class _Record:
             waiting_reason=IN_DOUBT if in_doubt else None,
         )
         hints = [*_end_key(tx, step, outcome), *self._send(given)]
-        runs.note_outcome(tx, run, step.step_index, merged(run.scratchpad, given.scratchpad))
+        noted = merged(run.scratchpad, given.scratchpad)
+        runs.note_outcome(tx, run, step.step_index, noted)
         if step.tool_name in CLEARING:
-            hints += follow_clearing(tx, run, step, outcome, draw=self.runtime.draw())
+            hints += follow_clearing(tx, replace(run, scratchpad=noted), step, outcome, draw=self.runtime.draw())
         return hints
 
     def _is_verified(self, outcome: Completed | Failed | InDoubt) -> bool:
@@ -213,8 +228,10 @@ class _Record:
         logs.end_attempt(self.tx, self.step, status, error=error_of(outcome), latency_ms=tried.latency_ms)
         if (call := _model_call(outcome)) is not None:
             logs.model_call(self.tx, claim, call, tried.latency_ms)
-        if not (isinstance(outcome, InDoubt) and self._is_verified(outcome)):
-            alert_outcome(self.tx, self.run, self.step, outcome)
+        if isinstance(outcome, InDoubt) and self._is_verified(outcome):
+            # The doubt needs nobody yet; what caused it may.
+            outcome = Failed(outcome.kind, outcome.message)
+        alert_outcome(self.tx, self.run, self.step, outcome)
 
     def _send(self, given: Completed) -> list[Hint]:
         run, step = self.run, self.step

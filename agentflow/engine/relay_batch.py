@@ -18,7 +18,7 @@ from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.undelivered import tell_late, write_failure
 from agentflow.policy.relaying import decide_failed_delivery
-from agentflow.store import outbox
+from agentflow.store import deliveries
 
 log = structlog.get_logger("agentflow.outbox")
 
@@ -57,7 +57,7 @@ class Batch:
         """Claim what is due; an empty batch where nothing is, or where an operator holds the kind."""
         token, worker = new_token(), runtime.worker
         claimed = runtime.database.glance(
-            lambda tx: outbox.claim(
+            lambda tx: deliveries.claim(
                 tx, kind.name, kind.bulkhead, token=token, worker=worker, lease_s=_LEASE_S, most=MOST
             )
         )
@@ -111,7 +111,7 @@ class Batch:
         message_ids, token = [each.attempt.message_id for each in claimed], self._token
         if message_ids:
             self._runtime.database.glance(
-                lambda tx: outbox.put_back(tx, message_ids, token, after_s=after_s, error=error)
+                lambda tx: deliveries.put_back(tx, message_ids, token, after_s=after_s, error=error)
             )
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Batch:
         delivered, kind = self._delivered, self._kind
         sent, response = (delivered.attempt, delivered.response) if delivered else (None, None)
         done = self._runtime.database.glance(
-            lambda tx: outbox.hand_over(
+            lambda tx: deliveries.hand_over(
                 tx,
                 sent,
                 response,

@@ -17,7 +17,7 @@ from agentflow.engine.undelivered import UNSERVED, put_off_kind, write_failure
 from agentflow.gate.protocol import Gate
 from agentflow.policy.recovery import Evidence, NotYet
 from agentflow.policy.relaying import decide_lost_delivery
-from agentflow.store import outbox, outbox_sweeps, workers
+from agentflow.store import deliveries, outbox_sweeps, workers
 from agentflow.store.database import Database, Transaction
 
 log = structlog.get_logger("agentflow.outbox")
@@ -116,7 +116,7 @@ def take_back_delivery(tx: Transaction, *, lost: LostDelivery, draw: float) -> b
     """Take a lost message back, if it is still that attempt's. One that was not handed over yet is only due again."""
     own, evidence = lost.attempt, Evidence(lost.evidence)
     if lost.status is DeliveryStatus.CLAIMED:
-        return outbox.put_back(tx, [own.message_id], own.token) > 0
+        return deliveries.put_back(tx, [own.message_id], own.token) > 0
     response = decide_lost_delivery(lost.effect, evidence, own.failures, draw=draw)
     if isinstance(response, NotYet):
         return False

@@ -11,7 +11,7 @@ from agentflow.domain.delivery import DeliveryAttempt, DeliveryStatus
 from agentflow.domain.outcome import Failed
 from agentflow.domain.response import GiveUp, LeaveInDoubt, RefreshCredential, Response, Retry, StopRun
 from agentflow.engine.failures import error_of
-from agentflow.store import outbox
+from agentflow.store import deliveries, outbox
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Database, Transaction
 
@@ -29,7 +29,7 @@ def write_failure(tx: Transaction, attempt: DeliveryAttempt, failed: Failed, res
     match response:
         case Retry(after_s):
             error = {**error, "retry_in_s": round(after_s, 3)}
-            return outbox.fail(tx, attempt, DeliveryStatus.PENDING, error, after_s=after_s)
+            return deliveries.fail(tx, attempt, DeliveryStatus.PENDING, error, after_s=after_s)
         case LeaveInDoubt():
             return _end(tx, attempt, DeliveryStatus.IN_DOUBT, error, "is in doubt")
         case StopRun(reason):
@@ -67,7 +67,7 @@ def tell_late(database: Database, attempt: DeliveryAttempt) -> None:
 def _end(
     tx: Transaction, attempt: DeliveryAttempt, status: DeliveryStatus, error: Mapping[str, Any], what: str
 ) -> bool:
-    if not outbox.fail(tx, attempt, status, error):
+    if not deliveries.fail(tx, attempt, status, error):
         return False
     raise_alert(
         tx,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 from agentflow.declare.declaration import Declaration
@@ -11,18 +12,17 @@ from agentflow.domain.claim import LockedStep
 from agentflow.domain.decision import Compensate, EndUndone, Fail, Next, Undo, Wait
 from agentflow.domain.hint import Hint
 from agentflow.domain.run import Ending, Run
-from agentflow.domain.step import APPROVAL, COMPENSATE, Effect, Step
+from agentflow.domain.step import APPROVAL, COMPENSATE, Effect, Step, StepStatus
 from agentflow.domain.waiting import Person
 from agentflow.engine.plan import Plan
 from agentflow.policy.undoing import AskFirst, Effected, NotYet, Undone, UndoNext, decide_undo, effects_of, ending_of
-from agentflow.store import keys
+from agentflow.store import keys, runs, steps
 from agentflow.store.database import Transaction
 from agentflow.store.steps import PlannedStep
 
 # How long a person may take to say whether what a run did shall be undone.
 ASK_S = 86_400.0
 APPROVAL_TASK = f"step.{APPROVAL}"
-_HELD = ("done", "in_flight", "in_doubt")
 
 Late = Mapping[int, Any]
 
@@ -32,7 +32,7 @@ def plan_failure(
 ) -> Plan | None:
     """Return how a run that fails begins to be undone; None where it just ends."""
     effects = effects_of(history, takes_none(declaration), late)
-    ending = ending_of(run, decision, effects)
+    ending = ending_of(run, replace(decision, message=payload.sanitise(decision.message).value), effects)
     return None if ending is None else plan_undo(declaration, run, history, ending, late)
 
 
@@ -46,6 +46,7 @@ def plan_undo(declaration: Declaration, run: Run, history: Sequence[Step], endin
             return Plan(run.version, Wait())
         case AskFirst():
             planned = [_plan_question(declaration, run, ending, effects, len(history))]
+            ending = replace(ending, asked_index=len(history))
         case UndoNext(effected):
             planned = [_plan_compensation(declaration, run, effected, len(history))]
         case Undone(compensation, message, _):
@@ -62,11 +63,30 @@ def end_compensation(tx: Transaction, run: Run, step: LockedStep, *, is_undone: 
     return list(keys.mark(tx, run.run_id, step.subject_index, status, before=[keys.COMPENSATING]))
 
 
-def hold_keys(tx: Transaction, planned: Sequence[PlannedStep]) -> None:
-    """Let nobody take the answer of an effect that is being undone for its own."""
+def hold_keys(tx: Transaction, run: Run, planned: Sequence[PlannedStep]) -> list[PlannedStep]:
+    """Let nobody take the answer of an effect that is being undone for its own; return what is to be undone.
+
+    A compensation that has just been added to a locked run is skipped where its effect belongs to another by now.
+    """
+    held = []
     for step in planned:
+        owner = None
         if step.tool_name == COMPENSATE and step.subject_index is not None:
-            keys.mark(tx, step.run_id, step.subject_index, keys.COMPENSATING, before=_HELD)
+            owner = keys.hold(tx, step.run_id, step.subject_index)
+        if owner is None:
+            held.append(step)
+        else:
+            _leave_to_owner(tx, run, step, owner)
+    return held
+
+
+def _leave_to_owner(tx: Transaction, run: Run, planned: PlannedStep, owner: str) -> None:
+    step = steps.lock(tx, run.run_id, planned.step_index)
+    assert step is not None
+    message = f"what {planned.subject_tool!r} did (step {planned.subject_index}) belongs to {owner}, by its key"
+    error = {"kind": "not_own", "message": message, "happened": False}
+    steps.settle_unclaimed(tx, step, StepStatus.SKIPPED, error=error)
+    runs.note_settled(tx, run, step.step_index)
 
 
 def takes_none(declaration: Declaration) -> dict[str, bool]:

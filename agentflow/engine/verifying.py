@@ -7,6 +7,7 @@ its own attempt still records wins over a verdict that has not come; after the v
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,9 +35,9 @@ def begin_verification(tx: Transaction, run: Run, step: LockedStep, now: datetim
 
     Nothing of that step can arrive later than `settle_s` from now, or from the end of its lease.
     """
-    settled_at = now + timedelta(seconds=step.settle_s or 0.0)
+    settled_at = (now + timedelta(seconds=step.settle_s or 0.0)).isoformat()
     index = steps.next_index(tx, run.run_id)
-    asked = {"arguments": step.input, "key": step.sent_key, "settled_at": settled_at.isoformat()}
+    asked = {"arguments": step.input, "key": step.sent_key, "attempt": step.attempt, "settled_at": settled_at}
     planned = PlannedStep(
         run_id=run.run_id,
         step_index=index,
@@ -68,19 +69,30 @@ def is_too_early(step: LockedStep, outcome: Completed, now: datetime) -> Retryin
     """Return the wait of a verification that found nothing before everything can have arrived; None for all others."""
     if step.tool_name != VERIFY or outcome.output["verdict"] != "not_happened":
         return None
-    left_s = (datetime.fromisoformat(step.input["settled_at"]) - now).total_seconds()
-    if left_s <= 0:
+    settled_at = datetime.fromisoformat(step.input["settled_at"])
+    assert step.claimed_at is not None
+    # By when it began to ask: what it saw may be old by the time it is recorded.
+    if step.claimed_at >= settled_at:
         return None
+    left_s = max(0.0, (settled_at - now).total_seconds())
     return Retrying(Failed(ErrorKind.UNCONFIRMED, "nothing is found yet", happened=False), left_s, SETTLING)
+
+
+def drop_needless(tx: Transaction, run: Run, verification: LockedStep) -> bool:
+    """Skip a verification that is parked to ask again, if its step has its outcome by now; return whether it had."""
+    if _in_its_doubt(tx, verification) is not None:
+        return False
+    steps.settle_unclaimed(tx, replace(verification, status=StepStatus.PENDING), StepStatus.SKIPPED)
+    runs.note_settled(tx, run, verification.step_index)
+    return True
 
 
 def end_doubt(
     tx: Transaction, run: Run, verification: LockedStep, outcome: Completed | Failed | InDoubt, *, draw: float
 ) -> list[Hint]:
     """Write what a verification came to on the step that it is about, if that is still in doubt."""
-    assert verification.subject_index is not None
-    step = steps.lock(tx, run.run_id, verification.subject_index)
-    if step is None or step.status is not StepStatus.IN_DOUBT or step.waiting_reason != VERIFYING:
+    step = _in_its_doubt(tx, verification)
+    if step is None:
         return []
     if not isinstance(outcome, Completed):
         return _leave_to_person(tx, run, step, f"its verification failed: {outcome.message}")
@@ -96,9 +108,21 @@ def end_doubt(
             return _leave_to_person(tx, run, step, f"its verification cannot tell{f': {reason}' if reason else ''}")
 
 
+def _in_its_doubt(tx: Transaction, verification: LockedStep) -> LockedStep | None:
+    """Lock the step that a verification is about, if it is in the very doubt that the verification was made for.
+
+    Of a later attempt it can say nothing: it may have asked before that one's call.
+    """
+    assert verification.subject_index is not None
+    step = steps.lock(tx, verification.run_id, verification.subject_index)
+    if step is None or step.status is not StepStatus.IN_DOUBT or step.waiting_reason != VERIFYING:
+        return None
+    return step if step.attempt == verification.input["attempt"] else None
+
+
 def confirm(tx: Transaction, run: Run, step: LockedStep, given: Completed) -> list[Hint]:
     """End a locked step in doubt that did happen, as if its attempt had recorded what it gave."""
-    steps.settle_doubt(tx, step, StepStatus.OK, output=given.output, flags=given.flags, noted=given.scratchpad)
+    steps.settle_doubt(tx, step, StepStatus.OK, output=given.output, flags=given.flags, noted=given.scratchpad or None)
     hints = outbox.queue(tx, given.outbox, tenant=run.tenant, run_id=run.run_id, step_index=step.step_index)
     runs.note_outcome(tx, run, step.step_index, merged(run.scratchpad, given.scratchpad))
     return [*hints, *(keys.resolve(tx, step, KeyEnd.DONE, given.output) if step.business_key else ())]
@@ -132,7 +156,9 @@ def _repeat(tx: Transaction, run: Run, step: LockedStep, draw: float) -> list[Hi
 def _try_again(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> list[Hint]:
     logs.end_attempt(tx, step, "retried", error=error)
     steps.retry_doubtful(tx, step, error, reason, after_s)
-    return [] if after_s else [Hint(step.task_name, step.queue, step.run_id, step.step_index)]
+    # What has to run alone is left to the sweeper, which knows whether there is a quarantine.
+    is_hinted = not after_s and not step.quarantined
+    return [Hint(step.task_name, step.queue, step.run_id, step.step_index)] if is_hinted else []
 
 
 def _leave_to_person(tx: Transaction, run: Run, step: LockedStep, why: str) -> list[Hint]:

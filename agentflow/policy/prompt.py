@@ -54,8 +54,6 @@ def _answer(thought: Step, call: ToolCall, index: int, acted: Step | None) -> Me
     if acted.status is StepStatus.OK:
         return message.tool(call, shown(acted.output))
     error = acted.error or {}
-    if error.get("kind") in list(Unapproved):
-        return message.tool(call, _failure(error))
     # A step that waited for another attempt when its run ended is skipped, and may have happened all the same; what a
     # person refused is skipped too, and the model has to know that it was refused, and why.
     is_refused = error.get("kind") in list(Unapproved)

@@ -21,7 +21,8 @@ def refuse_reopening(ended: EndedRun) -> str | None:
         return f"it is {run.status}: {over}"
     if run.compensation == Compensation.DONE:
         return "what it did has been undone; fork it, from step 0 on, to do it anew"
-    if ended.has_successor:
+    # What undoes a run says nothing in its conversation.
+    if ended.has_successor and not is_undoing(ended):
         return f"a later run of its conversation {run.conversation_id!r} has begun"
     return None
 
@@ -32,7 +33,7 @@ def refuse_step(ended: EndedRun, step_index: int) -> str | None:
     if found is None:
         return f"it has no step {step_index}; its last one is {len(ended.steps) - 1}"
     named = f"step {step_index} ({name_of(found.step)})"
-    if found.step.status is not StepStatus.ERROR:
+    if found.step.status is not StepStatus.ERROR and not _was_refused(found.step):
         return f"{named} is {found.step.status}; a failed step can be tried again"
     if is_undoing(ended):
         return None if found.step.tool_name == COMPENSATE else f"{named} is not what could not be undone"
@@ -93,7 +94,7 @@ def _ceiling_of(kind: str) -> str | None:
 def _failed_index(ended: EndedRun) -> int | None:
     named = ended.error.get("step_index")
     for each in ended.steps:
-        if each.step.step_index == named and each.step.status is StepStatus.ERROR:
+        if each.step.step_index == named and (each.step.status is StepStatus.ERROR or _was_refused(each.step)):
             return each.step.step_index
     errors = [each for each in ended.steps if each.step.status is StepStatus.ERROR]
     newest = next((each for each in reversed(errors) if each.step.tool_name not in OWN_STEPS), None)
@@ -110,8 +111,12 @@ def _was_gone_on_from(failed: EndedStep, steps: Sequence[EndedStep]) -> bool:
 
 def _was_cut_off(step: Step) -> bool:
     """Answer whether a step was skipped because its run ended, not because a person refused it."""
-    was_refused = step.error is not None and step.attempt == 0
-    return step.status is StepStatus.SKIPPED and step.tool_name not in OWN_STEPS and not was_refused
+    return step.status is StepStatus.SKIPPED and step.tool_name not in OWN_STEPS and not _was_refused(step)
+
+
+def _was_refused(step: Step) -> bool:
+    """Answer whether no person let a step be called; once it is retried, a person is asked anew."""
+    return step.status is StepStatus.SKIPPED and step.error is not None and step.attempt == 0
 
 
 def _is_failed_compensation(step: Step) -> bool:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from agentflow.domain.decision import Compensate, Fail
 from agentflow.domain.run import Compensation, Ending, OnFailure, Run, RunStatus
 from agentflow.domain.step import APPROVAL, COMPENSATE, OWN_STEPS, Effect, Step, StepStatus
+
+
+class LateOutput(Enum):
+    """Stands for what a call gave of which a late record says only that it did happen."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN = LateOutput.UNKNOWN
+
+# A compensation is skipped where another run owns the effect by now.
+_SETTLED = {StepStatus.OK, StepStatus.SKIPPED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +80,10 @@ def effects_of(history: Sequence[Step], compensators: Mapping[str, bool], late: 
     """Return what a run did that can be undone and is not yet, the newest first.
 
     `compensators` names the tools that have one, each with whether it takes None for a result that nobody knows; `late`
-    is what steps gave, by their index, whose records came too late. Steps that were answered from elsewhere (another
-    run's key, a cache, the run that this one was forked from) had no attempt: their effects belong to others.
+    is what steps gave, by their index, whose records came too late, or UNKNOWN. Steps that were answered from elsewhere
+    (another run's key, a cache, the run that this one was forked from) had no attempt: their effects belong to others.
     """
-    undone = {step.subject_index for step in history if step.tool_name == COMPENSATE and step.status is StepStatus.OK}
+    undone = {step.subject_index for step in history if step.tool_name == COMPENSATE and step.status in _SETTLED}
     found = []
     for step in reversed(history):
         if step.tool_name in OWN_STEPS or step.tool_name not in compensators or step.step_index in undone:
@@ -87,7 +100,8 @@ def _effected(step: Step, late: Mapping[int, Any]) -> Effected | None:
     if step.status is StepStatus.OK:
         return Effected(step, step.output, is_known=True)
     if step.step_index in late:
-        return Effected(step, late[step.step_index], is_known=True)
+        gave = late[step.step_index]
+        return Effected(step, None, is_known=False) if gave is UNKNOWN else Effected(step, gave, is_known=True)
     error = step.error or {}
     if error.get("happened", False) is False:
         return None
@@ -100,10 +114,11 @@ def decide_undo(
     """Answer what comes next in a run that is being undone."""
     if any(step.is_open for step in history):
         return NotYet()
-    answers = [step for step in history if step.tool_name == APPROVAL]
+    # By its index: a run that failed before, and was retried, has older answers.
+    answers = [step for step in history if step.tool_name == APPROVAL and step.step_index == ending.asked_index]
     if ending.asks and not answers:
         return AskFirst(effects)
-    if ending.asks and answers[-1].status is not StepStatus.OK:
+    if ending.asks and answers[0].status is not StepStatus.OK:
         return Undone(Compensation.KEPT)
     for step in history:
         if step.tool_name == COMPENSATE and step.status is StepStatus.ERROR:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agentflow.domain.waiting import GATED, TOOL_PAUSED, Denial
+from agentflow.store import outbox
 from agentflow.store.database import Row, Transaction
 
 
@@ -22,8 +23,9 @@ def release(tx: Transaction, bulkhead: str) -> bool:
 
 
 def hasten_behind_breaker(tx: Transaction, bulkheads: Sequence[str]) -> int:
-    """Make due what waits for an open breaker, whose time may be an hour away; return how many steps that were."""
-    return tx.run("hasten_denied", bulkheads=list(bulkheads), reason=Denial.BREAKER_OPEN)
+    """Make due what waits for an open breaker, whose time may be an hour away; return how much that was."""
+    steps = tx.run("hasten_denied", bulkheads=list(bulkheads), reason=Denial.BREAKER_OPEN)
+    return steps + outbox.hasten_behind_breaker(tx, bulkheads)
 
 
 def held(tx: Transaction) -> Sequence[Row]:

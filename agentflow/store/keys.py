@@ -17,6 +17,7 @@ from agentflow.store.rows import key_of
 
 COMPENSATING = "compensating"
 COMPENSATED = "compensated"
+_HELD = ("done", "in_flight", "in_doubt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,20 @@ def mark(tx: Transaction, run_id: str, step_index: int, status: str, *, before: 
     for row in tx.rows("mark_key", run_id=run_id, step_index=step_index, status=status, before=list(before)):
         woken += _hints(tx.rows("wake_waiters", **row))
     return woken
+
+
+def hold(tx: Transaction, run_id: str, step_index: int) -> str | None:
+    """Keep a step's key from others while what happened under it is undone; return the step that owns it instead.
+
+    A step that failed and may have happened gave its key back: what another did under it since is that one's.
+    """
+    where = {"run_id": run_id, "step_index": step_index}
+    tx.run("retake_key", status=COMPENSATING, **where)
+    tx.rows("mark_key", status=COMPENSATING, before=list(_HELD), **where)
+    owner = tx.row("key_owner", **where)
+    if owner is None or (str(owner["run_id"]), owner["step_index"]) == (run_id, step_index):
+        return None
+    return f"step {owner['step_index']} of run {owner['run_id']}"
 
 
 def resolve(tx: Transaction, step: LockedStep, status: str, output: Any = None) -> Sequence[Hint]:

@@ -1,4 +1,4 @@
-"""The logs in Postgres: attempts, model calls with their messages, late results, outbox rows."""
+"""The logs in Postgres: attempts, model calls with their messages, late results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.message import chain
-from agentflow.domain.outcome import ModelCallLog, OutboxMessage
+from agentflow.domain.outcome import ModelCallLog
 from agentflow.store.database import Transaction
-from agentflow.store.outbox import queue
 
 
 def end_attempt(
@@ -86,11 +85,6 @@ def lost_model_call(tx: Transaction, step: LockedStep) -> None:
         finish_reason=None,
         error=payload.dumps({"kind": "lost", "message": "its attempt was lost; charged at what was reserved for it"}),
     )
-
-
-def outbox(tx: Transaction, claim: Claim, messages: Sequence[OutboxMessage]) -> None:
-    """Queue a step's messages."""
-    queue(tx, messages, tenant=claim.run.tenant, run_id=claim.run.run_id, step_index=claim.step.step_index)
 
 
 def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, Any]]) -> bytes | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from agentflow.domain.delivery import DeliveryStatus, LostDelivery
 from agentflow.domain.step import Effect
 from agentflow.store.database import Row, Transaction
-from agentflow.store.outbox import attempt_of
+from agentflow.store.deliveries import attempt_of
 
 
 def due_kinds(tx: Transaction, *, grace_s: float) -> Mapping[str, float]:

@@ -95,6 +95,7 @@ class StepRecord:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost_usd: Decimal | None = None
+    business_key: bool = False
     subject_index: int | None = None
     subject_tool: str | None = None
     person: str | None = None
@@ -209,6 +210,7 @@ class Reads:
                 agent_steps.c.next_attempt_at,
                 agent_steps.c.created_at,
                 agent_steps.c.finished_at,
+                agent_steps.c.business_key,
                 agent_steps.c.subject_index,
                 agent_steps.c.subject_tool,
                 agent_steps.c.person,

@@ -14,6 +14,7 @@ from agentflow.domain.hint import Hint
 from agentflow.domain.identity import Worker
 from agentflow.domain.run import Reserved
 from agentflow.domain.step import STEP_TRANSITIONS, Effect, StepStatus
+from agentflow.policy.undoing import UNKNOWN
 from agentflow.store.database import Row, Transaction
 from agentflow.store.rows import locked_step_of
 
@@ -156,9 +157,10 @@ def finish(
 ) -> None:
     """Write the outcome of the attempt that holds a locked step.
 
-    `unconfirmed` is what it gave, where that is verified before it counts.
+    `unconfirmed` is what it gave, where that is verified before it counts. A doubt that stays one is no transition.
     """
-    _check(step, status)
+    if status is not step.status:
+        _check(step, status)
     tx.run(
         "finish_step",
         run_id=step.run_id,
@@ -223,9 +225,15 @@ def next_index(tx: Transaction, run_id: str) -> int:
 
 
 def late_outputs(tx: Transaction, run_id: str) -> Mapping[int, Any]:
-    """Return what steps gave whose records came too late, by their index."""
-    rows = tx.rows("late_results", run_id=run_id)
-    return {row["step_index"]: row["late_result"]["output"] for row in rows if "output" in row["late_result"]}
+    """Return what steps gave whose records came too late, by their index; UNKNOWN where only that they happened."""
+    late: dict[int, Any] = {}
+    for row in tx.rows("late_results", run_id=run_id):
+        index, result = row["step_index"], row["late_result"]
+        if "output" in result:
+            late[index] = result["output"]
+        elif (result.get("error") or {}).get("happened") is True:
+            late.setdefault(index, UNKNOWN)
+    return late
 
 
 def retry(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:

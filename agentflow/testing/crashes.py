@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agentflow.domain.claim import Claim
 from agentflow.domain.outcome import AttemptOutcome, Completed
+from agentflow.domain.step import VERIFY
 
 
 class SimulatedCrash(BaseException):
@@ -41,7 +42,7 @@ class Witness:
         if claim is None:
             return
         step = claim.step
-        if point == "after_call" and isinstance(outcome, Completed):
+        if point == "after_call" and isinstance(outcome, Completed) and step.tool_name != VERIFY:
             self.calls.append(Call(step.tool_name, step.idempotency_key, step.effect, claim.attempt))
         for at, tools in (("after_claim", self.crash_before), ("after_call", self.crash_after)):
             if point == at and step.tool_name in tools:

@@ -85,7 +85,7 @@ class Harness:
         return runtime
 
     def work(self, runtime: Runtime) -> None:
-        """Move every run as far as it goes without a person; nothing is waited for, retries come at once."""
+        """Move every run as far as it goes without a person; nothing is waited for, retries and verifications come at once."""
         for _ in range(_MOST_MOVES):
             hint = self.hints.take() or self._forgotten()
             if hint is None and not self._take_back_lost() and not self._hasten():
@@ -119,7 +119,7 @@ class Harness:
         return Hint(due[0].task_name, due[0].queue, due[0].run_id, due[0].step_index)
 
     def _hasten(self) -> bool:
-        """Let the time pass until the next retry is due, without waiting for it."""
+        """Let the time pass until the next retry or verification is due, without waiting for it."""
         return self.database.atomically(lambda tx: tx.run("hasten_retry")) > 0
 
     def _take_back_lost(self) -> bool:

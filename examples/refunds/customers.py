@@ -1,26 +1,35 @@
-"""Owns the customers of the demo: what each wrote."""
+"""Owns the customers of the demo: what each wrote, or wants to buy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from examples.refunds.agent import Ticket
+from examples.refunds.checkout import Basket
+from examples.refunds.shop.orders import DECLINED_CARD
 
 # Whose refund the shop answers late, turns away at first, and whose lookup it turns away.
 SLOW_ORDER, BUSY_ORDER, DOWN_ORDER = "4417", "4431", "4440"
+# Whose refund is answered too late, and whose a person has to approve.
+UNANSWERED_ORDER, DEAR_ORDER = "4471", "4480"
+# Whose first letter the mail server puts off.
+PUT_OFF = "chen@example.com"
 # How many of their first requests the model's provider turns away.
 OVERLOADS = {"bruno@example.com": 1, "dana@example.com": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One customer. `trouble` says what is hard about the e-mail; the ticket is submitted `times` times."""
+    """One customer. `trouble` says what is hard about the case; the ticket is submitted `times` times."""
 
     name: str
     order_id: str | None
     email: str
     trouble: str
     times: int = 1
+    agent: str = "refunds"
 
     @property
     def address(self) -> str:
@@ -33,9 +42,29 @@ class Customer:
         return Ticket(sender=self.address, customer_email=self.email, order_id=self.order_id)
 
     @property
+    def input(self) -> BaseModel:
+        """What the customer's agent is given."""
+        return self.ticket
+
+    @property
     def ticket_key(self) -> str:
         """The help desk's own number for the ticket: the same ticket submitted again is the same run."""
         return f"ticket-{self.name.lower()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer(Customer):
+    """A customer who buys something. The order's number is the shop's to give."""
+
+    item: str = ""
+    price_cents: int = 0
+    card: str = ""
+    agent: str = "checkout"
+
+    @property
+    def input(self) -> BaseModel:
+        """What is bought, and with which card."""
+        return Basket(email=self.address, item=self.item, price_cents=self.price_cents, card=self.card)
 
 
 def long_thread(replies: int = 700) -> str:
@@ -80,5 +109,30 @@ CUSTOMERS = (
         "Please refund the headphones, order 4460. The left side is silent.",
         "submitted twice",
         times=2,
+    ),
+)
+
+# They write while the worker that was killed starts again.
+LATECOMERS: tuple[Customer, ...] = (
+    Customer(
+        "Jonas",
+        "4471",
+        "The bookcase of order 4471 leans to one side. I paid by wire, please send the money back. Jonas",
+        "paid by wire",
+    ),
+    Customer(
+        "Karim",
+        "4480",
+        "The electric bicycle of order 4480 does not charge. I would like my $1,899 back. Karim",
+        "a large amount",
+    ),
+    Buyer(
+        "Lotte",
+        None,
+        "(orders a sofa for $1,199.00)",
+        "a card without money",
+        item="sofa",
+        price_cents=119_900,
+        card=DECLINED_CARD,
     ),
 )

@@ -13,7 +13,6 @@ from agentflow.gate.fleet import fleet_gate
 from agentflow.local.locks import try_lock
 from agentflow.settings import Settings, settings
 from examples.refunds import servers
-from examples.refunds.customers import CUSTOMERS
 from examples.refunds.desk import HelpDesk
 from examples.refunds.environment import real_model
 from examples.refunds.fleet import POOLS, Fleet
@@ -23,7 +22,7 @@ from examples.refunds.proof import Evidence
 from examples.refunds.report import show_proof, show_timelines, show_way_on
 from examples.refunds.reservations import still_held
 from examples.refunds.servers import DemoFailed, Servers
-from examples.refunds.story import Story, shortened
+from examples.refunds.story import Story
 
 
 def main() -> int:
@@ -42,17 +41,16 @@ def main() -> int:
 
 def play(story: Story, folder: Path) -> int:
     """Tell the whole story in a folder of its own."""
-    story.title("agentflow: a refund agent, calls that are turned away, a worker that is killed")
+    story.title("agentflow: a refund agent, calls that fail in every way, a worker that is killed")
     with ExitStack() as open_:
         leash = open_.enter_context(Leash())
-        story.say("PostgreSQL and Valkey start, embedded, for this demo alone. The shop opens.")
+        story.say("PostgreSQL and Valkey start, embedded, for this demo alone. The shop opens, and a mail server.")
         world = open_.enter_context(servers.started(folder, leash))
         client = open_.enter_context(connect(world))
         fleet = open_.enter_context(Fleet(world, leash))
         start_workers(story, fleet, client)
         desk = HelpDesk(client)
-        submit_tickets(story, desk)
-        Plot(story, world, fleet, desk).unfold()
+        Plot(story, world, leash, fleet, desk).unfold()
         evidence = evidence_of(world, desk, client)
         show_timelines(story, evidence)
         if faults := show_proof(story, evidence):
@@ -65,24 +63,18 @@ def play(story: Story, folder: Path) -> int:
 def start_workers(story: Story, fleet: Fleet, client: Client) -> None:
     """Start a worker per pool, and wait for them."""
     pids = [f"{pool} (pid {fleet.start(pool)})" for pool in POOLS]
-    story.say(f"Two workers start: {', '.join(pids)}.")
+    story.say(f"Three workers start: {', '.join(pids)}.")
     key = real_model()
     scripted = "No API key is set: a scripted server plays the model. Tokens and costs are estimates."
     story.say(f"{key} is set: a real model thinks." if key else scripted)
     fleet.wait_until_ready(client)
 
 
-def submit_tickets(story: Story, desk: HelpDesk) -> None:
-    """Submit what every customer wrote."""
-    story.say(f"The help desk submits the e-mails of {len(CUSTOMERS)} customers:")
-    for customer, is_new in desk.submit():
-        story.add(customer.name, shortened(customer.email) if is_new else "(the same again)", customer.trouble)
-
-
 def evidence_of(world: Servers, desk: HelpDesk, client: Client) -> Evidence:
     """Return what the database and the outside world say, once all is given back."""
     held = still_held(client, fleet_gate(world.redis_url, servers.SCHEMA))
-    return Evidence(desk.cases(), client.outbox(), world.shop_log(), world.overloads(), held)
+    asked = client.approvals.list(status=None)
+    return Evidence(desk.cases(), client.outbox(), world.shop_log(), asked, world.letters(), world.overloads(), held)
 
 
 @contextmanager

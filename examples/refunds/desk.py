@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from agentflow import Client
 from agentflow.store.reads import RunRecord, StepRecord
-from examples.refunds.customers import CUSTOMERS, Customer
+from examples.refunds.customers import Customer
+
+
+_WAITING = {"waiting_tool", "waiting_human"}
+_UNDELIVERED = {"pending", "claimed", "sending"}
+_MOMENT = timedelta(seconds=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +26,10 @@ class Case:
 
     @property
     def order_id(self) -> str | None:
-        """The order that the agent found in the ticket."""
-        return next((str(step.input["order_id"]) for step in self.steps if step.tool_name == "lookup_order"), None)
+        """The order that the agent found in the ticket, or that the customer's checkout placed."""
+        found = (step.input["order_id"] for step in self.steps_of("lookup_order"))
+        placed = (step.output["order_id"] for step in self.steps_of("place_order") if step.status == "ok")
+        return next((str(order_id) for order_id in (*found, *placed)), None)
 
     def steps_of(self, tool: str) -> list[StepRecord]:
         """Return a tool's steps."""
@@ -37,20 +45,20 @@ class HelpDesk:
         self._ended: set[str] = set()
         self._waiting: dict[str, str | None] = {}
 
-    def submit(self) -> Iterator[tuple[Customer, bool]]:
-        """Submit everybody's ticket; yield the customer of each and whether it became a new run."""
-        for customer in CUSTOMERS:
+    def submit(self, customers: Sequence[Customer]) -> Iterator[tuple[Customer, bool]]:
+        """Submit what each customer wants; yield the customer of each and whether it became a new run."""
+        for customer in customers:
             for _ in range(customer.times):
                 handle = self._client.submit(
-                    "refunds", customer.ticket, idempotency_key=customer.ticket_key, user=customer.address
+                    customer.agent, customer.input, idempotency_key=customer.ticket_key, user=customer.address
                 )
                 self._customers[handle.run_id] = customer
                 yield customer, handle.created
 
     def newly_ended(self) -> list[tuple[Customer, RunRecord]]:
         """Return the runs that ended since this was asked last."""
-        runs = self._client.list(agent="refunds")
-        self._waiting = {run.run_id: run.waiting_reason for run in runs if run.status == "waiting_tool"}
+        runs = self._client.list()
+        self._waiting = {run.run_id: run.waiting_reason for run in runs if run.status in _WAITING}
         ended = [run for run in runs if run.is_final and run.run_id not in self._ended]
         self._ended |= {run.run_id for run in ended}
         ended.sort(key=lambda run: run.finished_at or run.created_at)
@@ -65,6 +73,16 @@ class HelpDesk:
     def all_ended(self) -> bool:
         """True once every run that was seen to end is every run."""
         return len(self._ended) == len(self._customers)
+
+    def mail_is_at_rest(self) -> bool:
+        """True while no e-mail is on its way, or will be in a moment: each has arrived, or waits for a later time."""
+        later = datetime.now(UTC) + _MOMENT
+        open_ = [row for row in self._client.outbox() if row["status"] in _UNDELIVERED]
+        return all(row["status"] == "pending" and row["next_attempt_at"] > later for row in open_)
+
+    def mail_is_delivered(self) -> bool:
+        """True once no e-mail waits for anything."""
+        return not any(row["status"] in _UNDELIVERED for row in self._client.outbox())
 
     def cases(self) -> list[Case]:
         """Return every run, in the order of the tickets."""

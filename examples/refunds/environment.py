@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REAL_MODELS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 SCRIPTED_MODEL = "openai:gpt-4o-mini"
+SENDER = "desk@shop.example"
+POOLS = Path(__file__).with_name("pools.toml")
 
 _LOOPBACK = "127.0.0.1,localhost"
 
@@ -26,13 +28,17 @@ def bare_environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "NO_PROXY": _LOOPBACK, "no_proxy": _LOOPBACK}
 
 
-def worker_environment(database_url: str, redis_url: str, shop_url: str, model_url: str | None) -> Mapping[str, str]:
-    """Return the environment for workers; `model_url` is the scripted model's."""
+def worker_environment(
+    database_url: str, redis_url: str, shop_url: str, smtp_url: str, model_url: str | None
+) -> Mapping[str, str]:
+    """Return the environment for workers and the command line; `model_url` is the scripted model's."""
     environment = {
         **bare_environment(),
         "AGENTFLOW_DATABASE_URL": database_url,
         "AGENTFLOW_REDIS_URL": redis_url,
-        "AGENTFLOW_AGENTS": "examples.refunds.agent",
+        "AGENTFLOW_AGENTS": "examples.refunds.agent,examples.refunds.checkout",
+        "AGENTFLOW_POOLS": str(POOLS),
+        "AGENTFLOW_SMTP_URL": f"{smtp_url}?from={SENDER}",
         "SHOP_URL": shop_url,
     }
     if model_url is None:

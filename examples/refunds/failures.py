@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from agentflow.domain.step import Effect
+from agentflow.domain.step import VERIFY, Effect
 from agentflow.store.database import Row
 from agentflow.store.reads import StepRecord
 from examples.refunds.desk import Case
 
 # The log keeps milliseconds of a wait, and its two moments are written one after the other.
 _ROUNDING_S = 0.002
+_FOUND = {"happened": "it did happen", "not_happened": "it did not", "unknown": "nobody knows"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,14 @@ class Failure:
     @property
     def answer(self) -> str:
         """What was done about it."""
+        if self._verdict is not None:
+            return f"asked: {_FOUND[self._verdict]}"
         if self.promised_s is not None:
             return f"again after {self.promised_s:.1f} s"
         if self.attempt["status"] == "lost":
             return "again, same key" if self.step.effect == Effect.KEYED else "again"
+        if self.case.run.compensation == "done":
+            return "what was done is undone"
         return "the model is told" if self.attempt["status"] == "error" else "a person is asked"
 
     @property
@@ -63,6 +68,14 @@ class Failure:
         if self.promised_s is None or self.came_s is None:
             return False
         return self.came_s + _ROUNDING_S < self.promised_s
+
+    @property
+    def _verdict(self) -> str | None:
+        """What a verification found out about it."""
+        if self.attempt["status"] != "in_doubt":
+            return None
+        about = [each for each in self.case.steps_of(VERIFY) if each.subject_index == self.step.step_index]
+        return about[-1].output["verdict"] if about and about[-1].status == "ok" else None
 
     @property
     def _error(self) -> Row:

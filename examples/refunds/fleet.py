@@ -13,11 +13,14 @@ from typing import Self
 from agentflow import Client
 from agentflow.store import workers
 from examples.refunds.agent import refunds
+from examples.refunds.checkout import checkout
 from examples.refunds.leash import Leash, Process
 from examples.refunds.servers import DemoFailed, Servers
 
-POOLS = ("default", "models")
+POOLS = ("default", "models", "mail")
 READY_S = 60.0
+
+_QUEUES = refunds.queues | checkout.queues | {"outbox.email"}
 
 _STOP_S = 5.0
 _ALIVE_S = 7.0
@@ -46,9 +49,9 @@ class Fleet:
         return worker.pid
 
     def wait_until_ready(self, client: Client) -> None:
-        """Return once every queue of the agent is served; raise DemoFailed."""
+        """Return once every queue of the agents and of their e-mails is served; raise DemoFailed."""
         deadline = time.monotonic() + READY_S
-        while not refunds.queues <= _served(client):
+        while not _QUEUES <= _served(client):
             self.check()
             if time.monotonic() > deadline:
                 raise DemoFailed(f"the workers were not ready within {READY_S:g} s: see {self._servers.folder}")

@@ -1,4 +1,4 @@
-"""Owns what the demo shows at its end: timelines, failures, the shop's log, the proof."""
+"""Owns what the demo shows at its end: timelines, failures, the logs of the outside world, the proof."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentflow.cli.timeline import Timeline
+from examples.refunds.consequences import undone_cases, verified_steps
 from examples.refunds.customers import BUSY_ORDER, SLOW_ORDER
+from examples.refunds.extracts import approval_table, mail_log_table, shop_log_table
+from examples.refunds.notes import notes
 from examples.refunds.proof import Evidence
 from examples.refunds.story import Story
-from examples.refunds.tables import failure_table, notes, proof_table, shop_log_table
+from examples.refunds.tables import failure_table, proof_table
 from examples.refunds.timelines import Timelines
 
 
@@ -29,15 +32,27 @@ def show_proof(story: Story, evidence: Evidence) -> list[str]:
     """Show what was asked for beside what the world says was done, and return where they do not agree."""
     story.title("What failed, and what was done about it")
     story.show(failure_table(evidence.failures()))
-    lines, struck = evidence.lines(), [case.order_id for case in evidence.struck()]
-    for order_id in [BUSY_ORDER, *struck]:
-        story.title(f"The shop's own log of order {order_id}")
-        story.show(shop_log_table([entry for entry in evidence.shop_log if entry.order_id == order_id and entry.key]))
-    story.title("What was asked for, and what was done: the database beside the shop's log")
-    story.show(proof_table(lines, struck))
-    for note in notes(lines):
+    show_logs(story, evidence)
+    story.title("What was asked for, and what was done: the database beside the logs of shop and mail server")
+    story.show(proof_table(evidence.lines(), [case.order_id for case in evidence.struck()]))
+    for note in notes(evidence):
         story.show(note)
     return evidence.faults() or evidence.untried()
+
+
+def show_logs(story: Story, evidence: Evidence) -> None:
+    """Show what the outside world wrote down itself, where a failure had consequences."""
+    verified = [case.order_id for case, _ in verified_steps(evidence.cases)]
+    undone = [case.order_id for case in undone_cases(evidence.cases)]
+    for order_id in dict.fromkeys([BUSY_ORDER, *(case.order_id for case in evidence.struck()), *verified, *undone]):
+        story.title(f"The shop's own log of order {order_id}")
+        story.show(shop_log_table([entry for entry in evidence.shop_log if entry.order_id == order_id and entry.key]))
+    if approved := evidence.approvals():
+        story.title("What a person was asked, and when the shop was asked then")
+        story.show(approval_table(approved))
+    if evidence.letters:
+        story.title("The mail server's own log")
+        story.show(mail_log_table(evidence.letters))
 
 
 def show_way_on(story: Story, folder: Path) -> None:

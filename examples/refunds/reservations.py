@@ -11,10 +11,12 @@ from agentflow.gate.protocol import Gate
 from agentflow.store.database import Transaction
 from agentflow.store.tables import agent_runs
 from examples.refunds.agent import refunds
+from examples.refunds.checkout import checkout
 
 # A worker gives its slot back just after the record that ends the run.
 _GIVEN_BACK_S = 5.0
 _POLL_S = 0.05
+_EMAIL = "outbox.email"
 
 
 def still_held(client: Client, gate: Gate, *, patience_s: float = _GIVEN_BACK_S) -> list[str]:
@@ -41,6 +43,7 @@ def _reserved(client: Client) -> list[str]:
 
 
 def _slots(gate: Gate) -> list[str]:
-    breakers = {tool.name: tool.depends_on or tool.name for tool in refunds.tools.values()}
+    tools = [*refunds.tools.values(), *checkout.tools.values()]
+    breakers = {tool.name: tool.depends_on or tool.name for tool in tools} | {_EMAIL: _EMAIL}
     states = gate.states({**breakers, refunds.bulkhead: refunds.depends_on or refunds.bulkhead})
     return [f"{state.in_use} slots of {state.name!r} are still taken" for state in states if state.in_use]

@@ -1,4 +1,4 @@
-"""Owns what the demo's workers talk to: embedded Postgres and Valkey, the shop, and the scripted model."""
+"""Owns what the demo's workers talk to: embedded Postgres and Valkey, the shop, the mail server, the scripted model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from sqlalchemy import create_engine, text
 from agentflow.local import Services, attach
 from agentflow.settings import postgres_url
 from agentflow.store import schema
-from examples.refunds.customers import BUSY_ORDER, DOWN_ORDER, OVERLOADS, SLOW_ORDER
+from examples.refunds.customers import BUSY_ORDER, DOWN_ORDER, OVERLOADS, PUT_OFF, SLOW_ORDER, UNANSWERED_ORDER
 from examples.refunds.environment import bare_environment, real_model, worker_environment
 from examples.refunds.leash import Leash, Process
+from examples.refunds.post import Letter, read_letters
 from examples.refunds.provider import Overload, read_overloads
 from examples.refunds.shop.ledger import Entry, read_log
 
@@ -25,12 +26,13 @@ SCRIPT = Path(__file__).with_name("script.json")
 
 # A model takes its time, and so does the one that plays a script.
 _LATENCY_MS = 150
-# Long enough to be struck in, and shorter than the agent waits for an answer.
-_SLOW_S = 6
+# Long enough to be struck in, and shorter than the agent waits for an answer; and longer than it waits for a wire's.
+_SLOW_S, _UNANSWERED_S = 6, 5
 _BUSY_S = 2
-_SLOW = ("--slow-order", SLOW_ORDER, "--slow-s", str(_SLOW_S))
+_SLOW = ("--slow-order", f"{SLOW_ORDER}={_SLOW_S}", "--slow-order", f"{UNANSWERED_ORDER}={_UNANSWERED_S}")
 _BUSY = ("--busy-order", BUSY_ORDER, "--busy-s", str(_BUSY_S), "--down-order", DOWN_ORDER)
 _SHOP = ("-m", "examples.refunds.shop", *_SLOW, *_BUSY, "--log")
+_POST = ("-m", "examples.refunds.post", "--put-off", PUT_OFF, "--log")
 _OVERLOADED = [word for user, times in OVERLOADS.items() for word in ("--overloaded", f"{user}={times}")]
 _SCRIPTED = ("--script", str(SCRIPT), "--latency-ms", str(_LATENCY_MS))
 _MODEL = ("-m", "examples.refunds.provider", *_SCRIPTED, *_OVERLOADED, "--log")
@@ -47,13 +49,14 @@ class Servers:
     database_url: str
     redis_url: str
     shop_url: str
+    smtp_url: str
     model_url: str | None
     folder: Path
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment that workers need."""
-        return worker_environment(self.database_url, self.redis_url, self.shop_url, self.model_url)
+        """The environment that workers and the command line need."""
+        return worker_environment(self.database_url, self.redis_url, self.shop_url, self.smtp_url, self.model_url)
 
     def shop_log(self) -> list[Entry]:
         """Return the shop's own word on what it was asked for, what it paid and what it turned away."""
@@ -62,6 +65,10 @@ class Servers:
     def overloads(self) -> list[Overload] | None:
         """Return the provider's own word on whom it turned away; None where a real one thinks."""
         return None if self.model_url is None else read_overloads(self.folder / "model.jsonl")
+
+    def letters(self) -> list[Letter]:
+        """Return the mail server's own word on which letters came, and what it said."""
+        return read_letters(self.folder / "mail.jsonl")
 
     def empty_redis(self) -> None:
         """Delete everything in Redis."""
@@ -77,6 +84,7 @@ def started(folder: Path, leash: Leash) -> Iterator[Servers]:
     for left in (*folder.glob("*.log"), *folder.glob("*.jsonl")):
         left.unlink()
     shop = _start(leash, (*_SHOP, str(folder / "shop.jsonl")), folder / "shop.log")
+    post = _start(leash, (*_POST, str(folder / "mail.jsonl")), folder / "mail.log")
     model = None if real_model() else _start(leash, (*_MODEL, str(folder / "model.jsonl")), folder / "model.log")
     with attach(folder) as services:
         _empty(services)
@@ -84,6 +92,7 @@ def started(folder: Path, leash: Leash) -> Iterator[Servers]:
             database_url=postgres_url(services.database_url),
             redis_url=services.redis_url,
             shop_url=_announced(shop, folder / "shop.log"),
+            smtp_url=_announced(post, folder / "mail.log"),
             model_url=_announced(model, folder / "model.log") if model else None,
             folder=folder,
         )

@@ -12,6 +12,8 @@ from rich.text import Text
 
 _WIDEST = 110
 _INDENT = 2
+# Below what is said, whose time stands before it.
+_PRINTED = 9
 
 
 class Story:
@@ -60,6 +62,11 @@ class Story:
         """Show a table or a text."""
         self.console.print(Padding(what, (0, 0, 0, _INDENT)))
 
+    def show_terminal(self, command: str, printed: str) -> None:
+        """Show a command as it was typed, and what it printed."""
+        self.say(f"[bold]$ {escape(command)}[/]")
+        self.console.print(Padding(Text(printed.rstrip(), style="dim"), (0, 0, 0, _PRINTED)))
+
     def suggest(self, command: str) -> None:
         """Name a command, unbroken, to be copied."""
         self.console.print(f"    {escape(command)}", soft_wrap=True)
@@ -69,6 +76,11 @@ class Story:
         self.title("The demo failed", "bold red")
         for fault in faults:
             self.console.print(f"  {escape(fault)}", soft_wrap=True)
+
+
+def dollars(cents: int) -> str:
+    """Return an amount of money as people write it."""
+    return f"${cents / 100:,.2f}"
 
 
 def shortened(text: str, most: int = 240) -> str:

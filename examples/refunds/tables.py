@@ -1,18 +1,26 @@
-"""Owns how the proof is shown."""
+"""Owns how failures and the proof are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.table import Table
 
 from examples.refunds.failures import Failure
 from examples.refunds.proof import Line
-from examples.refunds.shop.ledger import Entry
+from examples.refunds.story import dollars
 
-_COLUMNS = ("tickets", "runs", "refund\nasked", "calls\nto shop", "refund\nmade", "paid", "e-mails\nqueued")
+_COLUMNS = (
+    "tickets",
+    "runs",
+    "refund\nasked",
+    "calls\nto shop",
+    "refund\nmade",
+    "paid",
+    "e-mails\nqueued",
+    "and\narrived",
+)
 
 
 def proof_table(lines: Sequence[Line], struck: Collection[str | None]) -> Table:
@@ -30,29 +38,6 @@ def proof_table(lines: Sequence[Line], struck: Collection[str | None]) -> Table:
     return table
 
 
-def notes(lines: Sequence[Line]) -> Iterator[str]:
-    """Say what is to be seen in the table."""
-    for line in lines:
-        label = line.order_id or line.customers[0]
-        if line.tickets > line.runs:
-            yield f"{label}: submitted {line.tickets} times under one key, and one run it is."
-        if line.asked > line.paid == 1:
-            yield f"{label}: asked for by {line.asked} runs under one key, and paid once."
-        if line.refused and line.paid == 1:
-            yield f"{label}: turned away with 429. Asked again in its time, under the same key, and paid once."
-        if line.calls - line.refused > line.paid == 1:
-            yield f"{label}: the worker died after the payment. Asked again, under the same key, and paid once."
-
-
-def shop_log_table(log: Sequence[Entry]) -> Table:
-    """Return the shop's log of one order, word for word."""
-    table = Table.grid(padding=(0, 2))
-    for entry in log:
-        moment = datetime.fromisoformat(entry.at).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        table.add_row(moment, _event(entry), f"key {entry.key}", dollars(entry.amount_cents))
-    return table
-
-
 def failure_table(failures: Sequence[Failure]) -> Table:
     """Return one row per attempt that failed: what it met, what was done about it, and how its step ended."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
@@ -64,29 +49,19 @@ def failure_table(failures: Sequence[Failure]) -> Table:
     return table
 
 
-def _event(entry: Entry) -> str:
-    match entry.event:
-        case "paid":
-            return f"refund {entry.refund_id} paid"
-        case "refused":
-            wish = "" if entry.retry_after_s is None else f", Retry-After: {entry.retry_after_s}"
-            return f"turned away: {entry.status}{wish}"
-        case "asked":
-            return "refund asked for"
-
-
-def dollars(cents: int) -> str:
-    """Return an amount of money as people write it."""
-    return f"${cents / 100:.2f}"
-
-
 def _cells(line: Line) -> list[str]:
-    return [*map(str, _counts(line)), dollars(line.paid_cents) if line.paid else "-", str(line.emails)]
+    return [
+        *map(str, _counts(line)),
+        dollars(line.paid_cents) if line.paid else "-",
+        str(line.emails),
+        str(line.arrived),
+    ]
 
 
 def _totals(lines: Sequence[Line]) -> list[str]:
     counts = [sum(column) for column in zip(*map(_counts, lines), strict=True)]
-    return [*map(str, counts), dollars(sum(line.paid_cents for line in lines)), str(sum(line.emails for line in lines))]
+    emails, arrived = sum(line.emails for line in lines), sum(line.arrived for line in lines)
+    return [*map(str, counts), dollars(sum(line.paid_cents for line in lines)), str(emails), str(arrived)]
 
 
 def _counts(line: Line) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from agentflow.domain.step import MODEL
+from agentflow.domain.step import COMPENSATE, MODEL, VERIFY
 from examples.refunds.desk import Case
 
 _LETTERS = {
@@ -20,16 +20,29 @@ _LETTERS = {
     "check_refund_policy": "p",
     "send_customer_email": "e",
     "issue_refund": "R",
+    "wire_refund": "W",
+    VERIFY: "v",
+    "place_order": "o",
+    "charge_card": "c",
+    "send_confirmation": "e",
+    COMPENSATE: "u",
 }
-_LOST, _REFUSED, _WAITING, _NOTHING = "x", "!", "·", " "
+_LOST, _REFUSED, _DOUBTFUL, _PERSON, _WAITING, _NOTHING = "x", "!", "?", "a", "·", " "
 _STYLES = {
     "m": "cyan",
     "l": "blue",
     "p": "blue",
     "e": "magenta",
     "R": "bold green",
+    "W": "bold green",
+    "v": "blue",
+    "o": "bold green",
+    "c": "bold green",
+    "u": "bold magenta",
     _LOST: "bold red",
     _REFUSED: "bold yellow",
+    _DOUBTFUL: "bold yellow",
+    _PERSON: "yellow",
     _WAITING: "dim",
 }
 _LEGEND = (
@@ -37,14 +50,21 @@ _LEGEND = (
     ("l", "lookup_order"),
     ("p", "check_refund_policy"),
     ("R", "issue_refund"),
-    ("e", "send_customer_email"),
+    ("W", "wire_refund"),
+    ("e", "e-mail written"),
+    ("o", "place_order"),
+    ("c", "charge_card"),
+    ("u", "undone"),
     (_LOST, "lost with the worker"),
     (_REFUSED, "failed, tried again"),
+    (_DOUBTFUL, "no answer: in doubt"),
+    ("v", "verified"),
+    (_PERSON, "a person is asked"),
     (_WAITING, "waiting"),
 )
-_ANOTHER_TRY = {"lost": _LOST, "retried": _REFUSED}
+_ANOTHER_TRY = {"lost": _LOST, "retried": _REFUSED, "in_doubt": _DOUBTFUL}
 # Where several steps share a cell, the rarer one is shown.
-_RANK = "·mlpeR!x"
+_RANK = "·amlpveocRWu!?x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,8 @@ class Axis:
 
 def _attempts(case: Case, finished_at: datetime) -> Iterator[tuple[datetime, datetime, str]]:
     for step in case.steps:
+        if step.person:
+            yield step.created_at, step.tries[0]["started_at"] if step.tries else finished_at, _PERSON
         for each in step.tries:
             letter = _ANOTHER_TRY.get(each["status"], _LETTERS[step.tool_name])
             yield each["started_at"], each["ended_at"] or finished_at, letter

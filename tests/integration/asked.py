@@ -11,7 +11,7 @@ from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
 
 MODEL = "openai:gpt-4o-mini"
-REFUND = {"order_id": "4421", "amount_cents": 5000}
+REFUND: dict[str, Any] = {"order_id": "4421", "amount_cents": 5000}
 CALLS: list[Mapping[str, Any]] = []
 
 

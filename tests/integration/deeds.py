@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentflow import Context, Fail, Happened, Next, Pipeline, Run, Step, ToolError, Wait, Workflow, tool
@@ -11,6 +11,7 @@ from agentflow.declare.tool import Tool
 from agentflow.domain.decision import Decision
 from agentflow.domain.run import RUN_TRANSITIONS, RunStatus
 from agentflow.domain.step import NewStep
+from agentflow.store import runs
 from agentflow.testing import FinishedRun
 from tests.integration.hands import Hands
 
@@ -53,25 +54,23 @@ def a_deed(
     def take_back_what_is_known(ctx: Context, made: dict[str, Any], n: int) -> str:
         return take_back(ctx, made, n)
 
+    def was_done(ctx: Context) -> Happened[dict[str, Any]]:
+        return Happened({"made": name, "key": ctx.idempotency_key})
+
     deed: AnyTool = tool(effect=effect, name=name, key=key, timeout_s=5, **declared)(do)
     if effect == "verified":
-        deed.verify(lambda ctx: Happened({"made": name, "key": ctx.idempotency_key}))
+        deed.verify(was_done)
     deed.compensate(effect=undo)(take_back_what_is_known if needs_result else take_back)
     return deed
 
 
 def raising(**said: Any) -> Raising:
-    """What fails, each time."""
+    """What fails each time: it may have happened, unless `happened` says otherwise; for good, unless `kind` does."""
 
     def fail(_: Context) -> None:
         raise ToolError("no", **said)
 
     return fail
-
-
-def break_off(_: Context) -> None:
-    """What fails for good and may have happened."""
-    raise ConnectionAbortedError("it broke off")
 
 
 def once(action: Raising) -> Raising:
@@ -160,9 +159,6 @@ def keys(hands: Hands, *names: str) -> list[tuple[str, int, str]]:
     return [(row["key"], row["generation"], row["status"]) for row in rows if not names or row["key"] in names]
 
 
-def stop(hands: Hands, run_ids: Iterable[str] | str, reason: str) -> None:
-    """Have runs asked to stop, as an operator, a deadline or a ceiling does."""
-    from agentflow.store import runs
-
-    for run_id in [run_ids] if isinstance(run_ids, str) else run_ids:
-        hands.harness.database.atomically(lambda tx, run_id=run_id: runs.request_stop(tx, run_id, reason))  # type: ignore[misc]
+def stop(hands: Hands, run_id: str, reason: str) -> None:
+    """Have a run asked to stop, as an operator, a deadline or a ceiling does."""
+    hands.harness.database.atomically(lambda tx: runs.request_stop(tx, run_id, reason))

@@ -33,7 +33,7 @@ def operations_of(hands: Hands) -> Operations:
 
 def acts(hands: Hands, run_id: str) -> Sequence[Mapping[str, Any]]:
     """What people did to a run."""
-    return operations_of(hands).interventions(run_id)
+    return hands.harness.client.interventions(run_id)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from agentflow import Budget, Context, Effect, Pipeline, tool
+from agentflow import Budget, Context, Effect, Pipeline, Unknown, tool
 from agentflow.testing import Harness
 from tests.integration.faulty import Answer, Arrival, Entry, FaultyServer
 from tests.integration.hands import Hands
@@ -42,7 +42,11 @@ class Endpoint:
     @property
     def arrivals(self) -> Sequence[Arrival]:
         """What arrived so far."""
-        return self._server.arrivals(self._path)
+        return self.arrivals_at("")
+
+    def arrivals_at(self, below: str) -> Sequence[Arrival]:
+        """What arrived so far at a path below."""
+        return self._server.arrivals(self._path + below)
 
 
 def post(ctx: Context, url: str) -> Any:
@@ -54,8 +58,8 @@ TOOLS = {effect: tool(effect=effect, name=f"post_{effect}", timeout_s=5)(post) f
 
 
 @TOOLS[Effect.VERIFIED].verify
-def was_posted(url: str) -> None:
-    return None
+def was_posted() -> Unknown:
+    return Unknown()
 
 
 def posting(effect: str = "read", **budget: Any) -> Pipeline:

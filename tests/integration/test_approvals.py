@@ -11,6 +11,7 @@ import pytest
 
 from agentflow import Notify
 from agentflow.client import Client
+from agentflow.client.approvals import Approvals
 from agentflow.domain.errors import ApprovalNotFound, InterventionRefused
 from agentflow.settings import settings
 from agentflow.store import approvals, runs, steps
@@ -28,6 +29,7 @@ from tests.integration.asked import (
     lone,
     refunding,
 )
+from tests.integration.gated import swept
 from tests.integration.hands import Hands
 from tests.integration.lost_answers import LostAnswers
 
@@ -45,7 +47,7 @@ def hands(agentflow: Harness) -> Hands:
 
 
 @pytest.fixture
-def people(agentflow: Harness) -> Any:
+def people(agentflow: Harness) -> Approvals:
     return agentflow.client.approvals
 
 
@@ -64,13 +66,13 @@ def test_run_waits_for_a_person_and_nothing_is_called(hands: Hands) -> None:
 def test_waiting_run_has_no_hint_and_its_step_cannot_be_claimed(hands: Hands) -> None:
     run_id = begun(hands)
 
-    assert hands.harness.hints.take() is None
+    assert (hands.harness.hints.take(), swept(hands)) == (None, [])
     assert hands.refusal(run_id, 1) == ("not_due", "")
     hands.sql("update agentflow.agent_steps set next_attempt_at = null")
     assert hands.refusal(run_id, 1) == ("not_due", "approval")
 
 
-def test_approved_call_is_made_once_with_exactly_what_was_approved(hands: Hands, people: Any) -> None:
+def test_approved_call_is_made_once_with_exactly_what_was_approved(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     decided = people.approve(approval_id(hands, run_id), by="ada", reason="known customer", arguments=REFUND)
     hands.work()
@@ -82,7 +84,7 @@ def test_approved_call_is_made_once_with_exactly_what_was_approved(hands: Hands,
     assert stands["used_at"] > stands["decided_at"] == decided.decided_at
 
 
-def test_run_goes_on_at_once_when_it_is_approved_and_its_deadline_too(hands: Hands, people: Any) -> None:
+def test_run_goes_on_at_once_when_it_is_approved_and_its_deadline_too(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada")
 
@@ -94,7 +96,7 @@ def test_run_goes_on_at_once_when_it_is_approved_and_its_deadline_too(hands: Han
     assert (hint.task_name, hint.queue, hint.run_id, hint.step_index) == ("step.refund", "tool.refund", run_id, 1)
 
 
-def test_word_given_is_written_down_with_who_what_and_why(hands: Hands, people: Any) -> None:
+def test_word_given_is_written_down_with_who_what_and_why(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada", reason="fine")
 
@@ -103,7 +105,7 @@ def test_word_given_is_written_down_with_who_what_and_why(hands: Hands, people: 
     assert noted["details"]["tool"] == "refund"
 
 
-def test_rejected_call_is_never_made_and_the_model_is_told_by_whom_and_why(hands: Hands, people: Any) -> None:
+def test_rejected_call_is_never_made_and_the_model_is_told_by_whom_and_why(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.reject(approval_id(hands, run_id), by="ada", reason="too much")
     hands.work()
@@ -114,6 +116,13 @@ def test_rejected_call_is_never_made_and_the_model_is_told_by_whom_and_why(hands
     assert run.status == "done"
     told = json.loads(run.result)["error"]
     assert told == {"kind": "rejected", "message": "'ada' rejected 'refund': too much; it was not called"}
+
+
+def test_expired_approval_is_hinted_by_the_sweeper(hands: Hands) -> None:
+    run_id = begun(hands)
+    let_expire(hands, run_id)
+
+    assert [(hint.run_id, hint.step_index) for hint in swept(hands)] == [(run_id, 1)]
 
 
 def test_approval_that_nobody_gives_expires_by_itself_and_the_model_is_told(hands: Hands) -> None:
@@ -127,7 +136,7 @@ def test_approval_that_nobody_gives_expires_by_itself_and_the_model_is_told(hand
     assert "nobody approved it by " in run.result
 
 
-def test_run_whose_very_first_call_wants_a_person_waits_for_one(agentflow: Harness, people: Any) -> None:
+def test_run_whose_very_first_call_wants_a_person_waits_for_one(agentflow: Harness, people: Approvals) -> None:
     hands = Hands(agentflow, lone)
     run_id = hands.submit(lone, {"amount_cents": 2000}, notify=Notify(email="ann@example.com"))
     hands.work()
@@ -141,7 +150,7 @@ def test_run_whose_very_first_call_wants_a_person_waits_for_one(agentflow: Harne
     assert (ended["status"], ended["result"], ended["deadline_at"] > ended["started_at"]) == ("done", 2000, True)
 
 
-def test_pipeline_fails_where_its_call_is_rejected(agentflow: Harness, people: Any) -> None:
+def test_pipeline_fails_where_its_call_is_rejected(agentflow: Harness, people: Approvals) -> None:
     hands = Hands(agentflow, lone)
     run_id = hands.submit(lone, {"amount_cents": 2000})
     hands.work()
@@ -162,7 +171,7 @@ def test_predicate_decides_which_calls_want_a_person(agentflow: Harness) -> None
     assert asked_of(hands, run_id)["asked"] == {"amount_cents": 1001}
 
 
-def test_retries_of_an_approved_call_need_no_second_word(hands: Hands, people: Any) -> None:
+def test_retries_of_an_approved_call_need_no_second_word(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada")
     hands.lose(hands.claim(run_id, 1))
@@ -174,7 +183,7 @@ def test_retries_of_an_approved_call_need_no_second_word(hands: Hands, people: A
     assert asked_of(hands, run_id)["used_at"] == used_at
 
 
-def test_approval_is_worth_nothing_once_its_steps_arguments_are_others(hands: Hands, people: Any) -> None:
+def test_approval_is_worth_nothing_once_its_steps_arguments_are_others(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada")
     hands.sql("update agentflow.agent_steps set args_hash = 'other' where step_index = 1")
@@ -184,7 +193,7 @@ def test_approval_is_worth_nothing_once_its_steps_arguments_are_others(hands: Ha
     assert CALLS == []
 
 
-def test_step_whose_approval_is_gone_is_never_called(hands: Hands, people: Any) -> None:
+def test_step_whose_approval_is_gone_is_never_called(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada")
     hands.sql("delete from agentflow.approvals")
@@ -194,7 +203,7 @@ def test_step_whose_approval_is_gone_is_never_called(hands: Hands, people: Any) 
     assert CALLS == []
 
 
-def test_one_of_two_waits_goes_on_without_the_other(agentflow: Harness, people: Any) -> None:
+def test_one_of_two_waits_goes_on_without_the_other(agentflow: Harness, people: Approvals) -> None:
     hands = both(agentflow)
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada")
@@ -239,7 +248,7 @@ REFUSED: list[Any] = [
 
 @pytest.mark.parametrize(("prepare", "says"), REFUSED)
 def test_word_that_does_not_count_is_refused_with_the_reason_and_nothing_changes(
-    hands: Hands, people: Any, prepare: Callable[[Hands, str], dict[str, Any]], says: str
+    hands: Hands, people: Approvals, prepare: Callable[[Hands, str], dict[str, Any]], says: str
 ) -> None:
     run_id = begun(hands)
     given = {"by": "ada", **prepare(hands, run_id)}
@@ -252,7 +261,7 @@ def test_word_that_does_not_count_is_refused_with_the_reason_and_nothing_changes
     assert hands.step_row(run_id, 1)["attempt"] == 0
 
 
-def test_second_approval_is_refused_and_the_call_is_made_once(hands: Hands, people: Any) -> None:
+def test_second_approval_is_refused_and_the_call_is_made_once(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     people.approve(approval_id(hands, run_id), by="ada")
 
@@ -265,7 +274,7 @@ def test_second_approval_is_refused_and_the_call_is_made_once(hands: Hands, peop
     assert len(CALLS) == 1
 
 
-def test_approval_cannot_be_answered(hands: Hands, people: Any) -> None:
+def test_approval_cannot_be_answered(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
 
     with pytest.raises(InterventionRefused, match="it is no question: approve or reject it"):
@@ -275,7 +284,7 @@ def test_approval_cannot_be_answered(hands: Hands, people: Any) -> None:
 
 
 @pytest.mark.parametrize("unknown", [NOBODYS, NOBODYS[:8], "nonsense", "abc", ""])
-def test_id_of_nothing_is_not_found(hands: Hands, people: Any, unknown: str) -> None:
+def test_id_of_nothing_is_not_found(hands: Hands, people: Approvals, unknown: str) -> None:
     begun(hands)
 
     with pytest.raises(ApprovalNotFound, match="agentflow approvals list"):
@@ -284,14 +293,14 @@ def test_id_of_nothing_is_not_found(hands: Hands, people: Any, unknown: str) -> 
         people.get(unknown)
 
 
-def test_first_digits_of_an_id_are_enough(hands: Hands, people: Any) -> None:
+def test_first_digits_of_an_id_are_enough(hands: Hands, people: Approvals) -> None:
     whole = approval_id(hands, begun(hands))
 
     assert str(people.get(whole[:8])["approval_id"]) == whole
     assert people.approve(whole[:9], by="ada").approval_id == whole
 
 
-def test_first_digits_of_two_are_nobodys(hands: Hands, people: Any) -> None:
+def test_first_digits_of_two_are_nobodys(hands: Hands, people: Approvals) -> None:
     first, second = begun(hands), begun(hands)
     for number, run_id in enumerate((first, second)):
         twin = f"0f6f8a52-3d0e-4b6a-9d0c-6f3f5f0e7a1{number}"
@@ -316,14 +325,14 @@ def test_other_tenants_approvals_do_not_exist(hands: Hands, agentflow: Harness) 
 
 
 def test_by_is_this_machines_user_unless_told_otherwise(
-    hands: Hands, people: Any, monkeypatch: pytest.MonkeyPatch
+    hands: Hands, people: Approvals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "grace")
 
     assert people.approve(approval_id(hands, begun(hands))).decided_by == "grace"
 
 
-def test_commit_whose_answer_was_lost_is_known_again(hands: Hands, people: Any, agentflow: Harness) -> None:
+def test_commit_whose_answer_was_lost_is_known_again(hands: Hands, people: Approvals, agentflow: Harness) -> None:
     run_id = begun(hands)
     wanted = approval_id(hands, run_id)
     lost = LostAnswers(agentflow.client.database)
@@ -336,7 +345,7 @@ def test_commit_whose_answer_was_lost_is_known_again(hands: Hands, people: Any, 
 
 
 def test_commit_that_failed_while_somebody_else_decided_is_refused(
-    hands: Hands, people: Any, agentflow: Harness
+    hands: Hands, people: Approvals, agentflow: Harness
 ) -> None:
     run_id = begun(hands)
     wanted = approval_id(hands, run_id)
@@ -364,7 +373,7 @@ def test_steps_that_are_skipped_close_what_was_asked_about_them(hands: Hands, ag
     assert asked_of(hands, run_id)["status"] == "closed"
 
 
-def test_cancelled_runs_question_is_closed_and_cannot_be_approved_any_more(hands: Hands, people: Any) -> None:
+def test_cancelled_runs_question_is_closed_and_cannot_be_approved_any_more(hands: Hands, people: Approvals) -> None:
     run_id = begun(hands)
     hands.harness.database.atomically(lambda tx: runs.request_stop(tx, run_id, "cancel"))
     hands.work()
@@ -377,7 +386,7 @@ def test_cancelled_runs_question_is_closed_and_cannot_be_approved_any_more(hands
 
 
 @pytest.mark.parametrize("ended", ["rejected", "expired", "closed"])
-def test_reopened_step_is_asked_about_anew(hands: Hands, people: Any, agentflow: Harness, ended: str) -> None:
+def test_reopened_step_is_asked_about_anew(hands: Hands, people: Approvals, agentflow: Harness, ended: str) -> None:
     run_id = begun(hands)
     hands.sql("update agentflow.approvals set status = %(ended)s, decided_at = clock_timestamp()", ended=ended)
     hands.sql("update agentflow.agent_steps set next_attempt_at = null, waiting_reason = null where step_index = 1")
@@ -392,7 +401,26 @@ def test_reopened_step_is_asked_about_anew(hands: Hands, people: Any, agentflow:
     assert len(CALLS) == 1
 
 
-def test_open_ones_are_listed_first_and_the_newest_of_them(hands: Hands, people: Any) -> None:
+@pytest.mark.parametrize("step_index", [None, 0], ids=["the run", "the step"])
+def test_retry_of_a_run_that_a_person_refused_asks_anew(
+    agentflow: Harness, people: Approvals, step_index: int | None
+) -> None:
+    hands = Hands(agentflow, lone)
+    run_id = hands.submit(lone, {"amount_cents": 2000})
+    hands.work()
+    people.reject(approval_id(hands, run_id), by="ada", reason="not today")
+    hands.work()
+
+    agentflow.client.operations.retry(run_id, by="op", step_index=step_index)
+    hands.work()
+
+    assert (hands.run_row(run_id)["status"], asked_of(hands, run_id)["status"]) == ("waiting_human", "pending")
+    people.approve(approval_id(hands, run_id), by="ada")
+    hands.work()
+    assert (agentflow.client.get(run_id).result, len(CALLS)) == (2000, 1)
+
+
+def test_open_ones_are_listed_first_and_the_newest_of_them(hands: Hands, people: Approvals) -> None:
     first, second, third = (begun(hands) for _ in range(3))
     people.reject(approval_id(hands, second), by="ada")
 

@@ -10,7 +10,7 @@ import redis
 
 from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
-from agentflow.domain.hint import Hint, advance_hint
+from agentflow.domain.hint import Hint, advance_hint, relay_hint
 from agentflow.local import attach
 from agentflow.local.address import choose_port
 
@@ -51,6 +51,17 @@ def test_a_hint_for_a_decision_names_no_step(server: redis.Redis, hints: BrokerH
 
     assert hints.oldest("coordinator") == (RUN, None)
     assert server.llen("coordinator") == 1
+
+
+def test_a_hint_for_a_relay_names_nothing_but_its_kind_and_is_no_hint_of_a_step(
+    server: redis.Redis, hints: BrokerHints
+) -> None:
+    assert hints.publish([relay_hint("email")])
+
+    assert server.llen("outbox.email") == 1
+    assert RUN.encode() not in server.lindex("outbox.email", 0)
+    with pytest.raises(LookupError):
+        hints.oldest("outbox.email")
 
 
 def test_a_kept_connection_publishes_after_everything_was_flushed(server: redis.Redis, hints: BrokerHints) -> None:

@@ -11,6 +11,7 @@ from agentflow.engine.recovery import take_back
 from agentflow.policy.recovery import Evidence
 from agentflow.store import keys, steps
 from agentflow.store.database import Transaction
+from agentflow.store.keys import Taken
 from agentflow.testing import Harness, call, scripted
 from tests.integration.hands import Hands
 
@@ -261,7 +262,7 @@ def test_a_key_that_is_given_back_between_two_statements_is_taken_with_a_record(
         assert step is not None
         return keys.take(GivesBackInBetween(tx, give_back), step)  # type: ignore[arg-type]
 
-    assert hands.harness.database.atomically(take) is None
+    assert hands.harness.database.atomically(take) == Taken(None, generation=1)
     owners = hands.sql("select run_id from agentflow.idempotency_records")
     assert [str(row["run_id"]) for row in owners] == [second]
 

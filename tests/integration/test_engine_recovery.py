@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -85,8 +86,22 @@ def test_a_doubt_says_until_when_the_call_may_have_been_sent(agentflow: Harness,
 
     error = hands.step_row(claim.run.run_id)["error"]
 
-    assert (error["kind"], error["happened"]) == ("in_doubt", None)
-    assert "its lease ended without an outcome; the call may have been sent at any time until 2" in error["message"]
+    assert (error["kind"], error["happened"]) == ("lost", None)
+    assert datetime.fromisoformat(error["sent_until"]) < datetime.now(UTC)
+    until = f"the call may have been sent at any time until {error['sent_until']}"
+    assert error["message"] == f"its lease ended without an outcome; {until}"
+
+
+def test_a_doubt_over_a_call_that_did_not_end_in_time_is_a_timeout(agentflow: Harness) -> None:
+    agent = one_tool("unsafe")
+    hands = Hands(agentflow, agent)
+    claim = hands.claim(hands.begin(agent))
+
+    hands.lose(claim, Evidence.OVERRUN)
+
+    error = hands.step_row(claim.run.run_id)["error"]
+    assert (error["kind"], error["happened"]) == ("timeout", None)
+    assert "it did not end in time" in error["message"]
 
 
 @pytest.mark.parametrize("evidence", list(Evidence))

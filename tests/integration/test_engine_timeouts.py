@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import httpx2
 import pytest
 
-from agentflow import Budget, Context, Effect, Pipeline, tool
+from agentflow import Budget, Context, Effect, Pipeline, Unknown, tool
 from agentflow.domain.claim import Claim
 from agentflow.domain.outcome import AttemptOutcome, Completed, InDoubt, Retrying
 from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
@@ -50,8 +51,8 @@ HANGING = {effect: tool(effect=effect, name=f"hang_{effect}", timeout_s=TIMEOUT_
 
 
 @HANGING[Effect.VERIFIED].verify
-def was_done() -> None:
-    return None
+def was_done() -> Unknown:
+    return Unknown()
 
 
 def hanging(effect: str, **budget: Any) -> Pipeline:
@@ -93,7 +94,10 @@ def test_a_hung_call_is_in_doubt_where_a_repeat_could_do_it_twice(agentflow: Har
     assert isinstance(ending, InDoubt)
     assert took_s < AT_ONCE_S
     assert standing(hands, run_id) == ("waiting_human", "in_doubt")
-    assert step_error(hands, run_id) == {"kind": "timeout", "message": "no answer within 0.2 s", "happened": None}
+    error = step_error(hands, run_id)
+    assert (error["kind"], error["happened"]) == ("timeout", None)
+    assert error["message"].startswith("no answer within 0.2 s")
+    assert agentflow.client.get(run_id).created_at < datetime.fromisoformat(error["sent_until"])
 
 
 def test_an_idempotent_call_that_hung_is_not_repeated_while_its_request_may_be_under_way(agentflow: Harness) -> None:

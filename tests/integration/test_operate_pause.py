@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentflow import Agent, Pipeline, tool
+from agentflow.store import sweeps
 from agentflow.testing import Harness, scripted
 from tests.integration.hands import Hands
 from tests.integration.lost_answers import LostAnswers
@@ -24,7 +25,7 @@ def report(order: str) -> str:
     return f"reported {order}"
 
 
-buying = Pipeline("buying", [order, report])
+buying = Pipeline("buying", [order, report], on_failure="keep")
 clerk = Agent("clerk", model="openai:gpt-4o-mini")
 
 
@@ -113,6 +114,22 @@ def test_the_deadline_stands_still_while_a_run_is_paused(agentflow: Harness) -> 
     row = hands.run_row(run_id)
     assert row["time_left_s"] is None
     assert abs((row["deadline_at"] - datetime.now(UTC)).total_seconds() - left_s) < 5
+
+
+def test_a_run_whose_time_is_over_before_its_last_call_ends_is_not_paused_but_over(agentflow: Harness) -> None:
+    hands = Hands(agentflow, buying)
+    run_id = hands.begin(buying, {"n": 1})
+    claim = hands.claim(run_id)
+    pause(hands, run_id)
+    hands.sql("update agentflow.agent_runs set deadline_at = clock_timestamp()")
+    agentflow.database.atomically(lambda tx: sweeps.stop_overdue(tx, most=10))
+
+    hands.record(claim)
+    hands.drop_hints()
+    hands.work()
+
+    run = agentflow.client.get(run_id)
+    assert (run.status, run.error["kind"]) == ("failed", "deadline")
 
 
 def test_a_run_that_has_not_begun_waits_paused_and_then_begins(agentflow: Harness) -> None:

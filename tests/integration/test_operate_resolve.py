@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentflow import Agent, Context, Pipeline, Unknown, tool
+from agentflow.client.operations import Operations
 from agentflow.domain.claim import Claim
 from agentflow.domain.errors import RunNotFound
 from agentflow.domain.outcome import Completed
@@ -403,6 +404,22 @@ def test_no_call_is_made_again_without_an_attempt_left(agentflow: Harness) -> No
 def test_a_run_that_is_not_there_is_not_found(agentflow: Harness, run_id: str) -> None:
     with pytest.raises(RunNotFound):
         agentflow.client.operations.resolve(run_id, "happened", by="ada")
+
+
+def test_the_run_of_another_tenant_is_not_found(agentflow: Harness) -> None:
+    hands = Hands(agentflow, shipping)
+    run_id, _ = in_doubt(hands)
+    others = Operations(agentflow.client.database, "others", lambda hint: None)
+
+    for order in (others.cancel, others.pause, others.resume, others.retry):
+        with pytest.raises(RunNotFound):
+            order(run_id, by="eve")
+    with pytest.raises(RunNotFound):
+        others.resolve(run_id, "happened", by="eve")
+    with pytest.raises(RunNotFound):
+        others.fork(run_id, 0, by="eve")
+
+    assert hands.run_row(run_id)["status"] == "waiting_human"
 
 
 def test_a_resolution_whose_commit_was_not_answered_is_known_again(agentflow: Harness) -> None:

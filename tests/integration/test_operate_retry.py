@@ -9,7 +9,7 @@ import pytest
 from agentflow import Agent, Context, Pipeline, ToolError, tool
 from agentflow.domain.outcome import Failed, Retrying
 from agentflow.store import steps
-from agentflow.testing import Harness, call, scripted
+from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
 from tests.integration.lost_answers import LostAnswers
 from tests.integration.operated import DOUBT, acts, operations_of, refused
@@ -28,6 +28,8 @@ def all_is_well() -> None:
 def do(what: str, key: str = "") -> str:
     if what in BROKEN:
         raise ToolError(f"{what} is out of order", happened=False)
+    if "credit" in BROKEN:
+        raise ToolError("no credit left", kind="quota")
     DONE.append(f"{what} {key}".strip())
     return f"{what} done"
 
@@ -57,6 +59,12 @@ def post(text: str) -> str:
     return do("post")
 
 
+@tool(effect="idempotent", approval=True)
+def donate(amount: int) -> str:
+    return do("donate")
+
+
+donor = Agent("donor", model="openai:gpt-4o-mini", tools=[charge, donate], on_failure="keep")
 kept = Pipeline("kept", [order, charge, report], on_failure="keep")
 undone = Pipeline("undone", [order, charge], on_failure="compensate")
 clerk = Agent("clerk", model="openai:gpt-4o-mini", tools=[charge, post, order], on_failure="keep")
@@ -337,6 +345,42 @@ def test_an_undoing_that_failed_is_tried_again_and_the_run_ends_undone(agentflow
         "tool_failed",
         ["cancel_order"],
     )
+
+
+def test_an_undoing_that_failed_is_tried_again_though_its_conversation_went_on(agentflow: Harness) -> None:
+    hands = Hands(agentflow, undone)
+    BROKEN.update({"charge", "cancel_order"})
+    first = hands.submit(undone, {"n": 1}, conversation="c1")
+    hands.work()
+    mend()
+    second = hands.submit(undone, {"n": 2}, conversation="c1")
+    hands.work()
+
+    retry(hands, first)
+    hands.work()
+
+    assert agentflow.client.get(first).compensation == "done"
+    assert agentflow.client.get(second).status == "done"
+
+
+def test_what_waited_for_an_approval_when_the_run_failed_is_asked_again(agentflow: Harness) -> None:
+    both = scripted(calls(call("charge", n=1), call("donate", amount=5)), "thank you")
+    hands = Hands(agentflow, donor, model=both)
+    BROKEN.add("credit")
+    run_id = hands.begin(donor, "give")
+    hands.work()
+    assert agentflow.client.get(run_id).error["kind"] == "quota"
+    assert [row["status"] for row in agentflow.client.approvals.list(status=None)] == ["closed"]
+    mend()
+
+    retry(hands, run_id)
+    hands.work()
+    assert hands.run_row(run_id)["waiting_reason"] == "approval"
+    [asked] = agentflow.client.approvals.list()
+    agentflow.client.approvals.approve(str(asked["approval_id"]), by="bob")
+    hands.work()
+
+    assert (agentflow.client.get(run_id).result, DONE) == ("thank you", ["charge charge:1", "donate"])
 
 
 def test_a_failed_step_may_be_named(agentflow: Harness) -> None:

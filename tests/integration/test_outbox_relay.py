@@ -18,7 +18,7 @@ from agentflow.engine import relaying
 from agentflow.engine.visiting import QUOTA_HOLD_S
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.policy.relaying import MAX_ATTEMPTS
-from agentflow.store import holds, outbox
+from agentflow.store import deliveries, holds
 from agentflow.testing import Harness
 from tests.integration.faulty import Answer, Arrival, Cut, Fault, Hang
 from tests.integration.hands import Hands
@@ -238,12 +238,12 @@ def test_a_hand_over_whose_commit_was_not_answered_is_known_again(outpost: Outpo
     database, worker = outpost.harness.database, outpost.runtime.worker
     token = "0f6f8a52-3d0e-4b6a-9d0c-6f3f5f0e7a11"
     first, second = database.glance(
-        lambda tx: outbox.claim(tx, PARCEL, "outbox.parcel", token=token, worker=worker, lease_s=9, most=9)
+        lambda tx: deliveries.claim(tx, PARCEL, "outbox.parcel", token=token, worker=worker, lease_s=9, most=9)
     )
 
     def hand_over(sent: Any, following: Any) -> Sequence[bool]:
         done = database.glance(
-            lambda tx: outbox.hand_over(tx, sent, {}, following, token=token, bulkhead="outbox.parcel", lease_s=9)
+            lambda tx: deliveries.hand_over(tx, sent, {}, following, token=token, bulkhead="outbox.parcel", lease_s=9)
         )
         return done.is_sent, done.is_sending
 
@@ -339,6 +339,12 @@ def test_without_credit_the_message_fails_and_the_others_wait_behind_the_breaker
     assert [outpost.row(each)["status"] for each in (first, second)] == ["failed", "pending"]
     assert outpost.due_in_s(second) == pytest.approx(QUOTA_HOLD_S, abs=10)
     assert outpost.causes() == {"outbox_failed"}
+
+    endpoint.answers(Answer())
+    gate.close_breaker("outbox.parcel")
+    agentflow.database.atomically(lambda tx: holds.hasten_behind_breaker(tx, ["outbox.parcel"]))
+    outpost.relay()
+    assert outpost.row(second)["status"] == "sent", "a person has mended it"
 
 
 def test_what_an_operator_holds_waits_until_it_is_released_even_in_the_middle_of_a_batch(

@@ -66,6 +66,7 @@ def a_step(**changes: Any) -> StepRecord:
         "error": None,
         "attempt": 1,
         "idempotency_key": "refund:4421",
+        "business_key": True,
         "queue": "tool.issue_refund",
         "parent_index": None,
         "call_index": None,

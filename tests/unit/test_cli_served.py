@@ -61,6 +61,14 @@ def test_unsafe_tool_in_a_pool_of_threads_is_refused_with_its_place(folder: Path
         served(folder, queue="model")
 
 
+def test_unsafe_messages_in_a_pool_of_threads_are_refused(folder: Path) -> None:
+    pools = folder / "pools.toml"
+    pools.write_text('[pools.post]\nqueues = ["outbox.email"]\nkind = "threads"\nconcurrency = 3\n', encoding="utf-8")
+
+    with pytest.raises(DeclarationError, match=r"messages of kind 'email' are 'unsafe'.*pool 'post'"):
+        served(folder, pools=pools)
+
+
 def test_pools_of_ones_own_are_read_from_their_file(folder: Path) -> None:
     pools = folder / "pools.toml"
     pools.write_text('[pools.all]\nqueues = ["*"]\nkind = "prefork"\nconcurrency = 3\n', encoding="utf-8")

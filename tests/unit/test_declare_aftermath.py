@@ -92,9 +92,9 @@ def test_a_compensation_is_given_the_result_as_its_type_and_the_arguments_that_i
         return [type(made.at), made.refund_id, order_id, ctx.subject_key]
 
     parsed = refunds.signature.parse({"order_id": "4421"}, defaults=True)
-    stored = {"refund_id": "r-1", "at": "2026-01-02T03:04:05Z"}
+    made = compensator_of(refunds).parse_result({"refund_id": "r-1", "at": "2026-01-02T03:04:05Z"})
 
-    assert compensator_of(refunds).call(a_context(), stored, parsed) == [datetime, "r-1", "4421", "refund:4421"]
+    assert compensator_of(refunds).call(a_context(), made, parsed) == [datetime, "r-1", "4421", "refund:4421"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_result_that_does_not_fit_is_a_complaint(hint: Any, result: Any, compl
     refunds.compensate(void)
 
     with pytest.raises(ValueError, match=complaint):
-        compensator_of(refunds).call(a_context(), result, {})
+        compensator_of(refunds).parse_result(result)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,15 @@ def test_a_call_that_was_not_tried_again_says_whether_it_may_have_happened(happe
     assert says in one_call(acted(status=StepStatus.SKIPPED, error=error))[-1]["content"]
 
 
+@pytest.mark.parametrize("kind", ["rejected", "expired", "missing", "other_arguments"])
+def test_a_call_that_was_refused_by_a_person_says_so_and_why(kind: str) -> None:
+    error = {"kind": kind, "message": "'ada' rejected it: too much", "happened": False}
+
+    told = json.loads(one_call(acted(status=StepStatus.SKIPPED, error=error))[-1]["content"])
+
+    assert told == {"error": {"kind": kind, "message": "'ada' rejected it: too much"}}
+
+
 def test_a_call_that_never_became_a_step_was_not_executed() -> None:
     assert one_call()[-1]["content"] == "not executed"
 

@@ -26,8 +26,11 @@ def a_deed(index: int, tool: str = "order", **facts: Any) -> Step:
     return a_step(index, tool, **{"effect": Effect.KEYED, "attempt": 1, "output": f"{tool} {index}", **facts})
 
 
-def a_failure(index: int, tool: str = "order", status: StepStatus = ERROR, **error: Any) -> Step:
-    return a_deed(index, tool, status=status, output=None, error={"kind": "bug", "message": "no", **error})
+def a_failure(
+    index: int, tool: str = "order", status: StepStatus = ERROR, *, attempt: int = 1, **error: Any
+) -> Step:
+    told = {"kind": "bug", "message": "no", **error}
+    return a_deed(index, tool, status=status, attempt=attempt, output=None, error=told)
 
 
 def an_undoing(index: int, subject: int, status: StepStatus = OK) -> Step:
@@ -120,6 +123,10 @@ def test_what_is_undone_is_no_effect_any_more_and_what_could_not_be_still_is() -
     history = [a_deed(0), a_deed(1), an_undoing(2, 1), an_undoing(3, 0, ERROR)]
 
     assert indexes(effects(*history)) == [0]
+
+
+def test_what_another_run_owns_by_now_is_no_effect_any_more() -> None:
+    assert effects(a_deed(0), an_undoing(1, 0, SKIPPED)) == []
 
 
 @pytest.mark.parametrize(

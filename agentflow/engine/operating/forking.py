@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentflow.domain import payload
 from agentflow.domain.hint import Hint, advance_hint
 from agentflow.domain.run import Run
 from agentflow.engine.operating.order import Order, refused
@@ -39,7 +40,7 @@ def fork(tx: Transaction, run_id: str, order: Order, fork_id: str, wanted: Fork)
     if why is not None:
         raise refused(run.run_id, why)
     notes = rebuilt_notes(history[: wanted.from_step])
-    overrides = overrides_of(run, wanted.model, wanted.instructions)
+    overrides = payload.sanitise(overrides_of(run, wanted.model, wanted.instructions)).value
     queue = operations.fork(tx, run, fork_id, wanted.from_step, scratchpad=notes, overrides=overrides)
     said = {"model": wanted.model, "instructions": wanted.instructions, "forced": wanted.is_forced or None}
     order.note(tx, run, "forked", step_index=wanted.from_step, to=fork_id, **said)

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentflow.domain.ended import EndedRun
 from agentflow.domain.hint import Hint, advance_hint
-from agentflow.domain.run import Ending, Run, RunStatus
+from agentflow.domain.run import Compensation, Ending, Run, RunStatus
 from agentflow.domain.step import COMPENSATE, Step
 from agentflow.engine.operating.ceilings import raised
 from agentflow.engine.operating.order import Order, refused
@@ -43,7 +43,7 @@ def retry(
     run, _ = order.lock(tx, run_id)
     if order.was_done(tx, run):
         return [advance_hint(run.run_id, run.queue)]
-    if run.status is RunStatus.FAILED:
+    if run.status is RunStatus.FAILED and run.compensation != Compensation.FAILED:
         _take_turn_back(tx, run)
     ended = operations.ended(tx, run)
     ceilings = raised(run.budget, budget or {})

@@ -110,8 +110,8 @@ insert into {schema}.agent_steps (
     agent_version, task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, subject_index, subject_tool,
     noted, flags, created_at, finished_at
 )
-select %(fork_id)s, step_index, tenant, tool_name, tool_input, tool_output, error, status,
-    %(fork_id)s::text || ':' || step_index, args_hash, agent_version, task_name, queue, effect, timeout_s, parent_index,
+select %(fork_id)s::uuid, step_index, tenant, tool_name, tool_input, tool_output, error, status,
+    %(fork_id)s::uuid || ':' || step_index, args_hash, agent_version, task_name, queue, effect, timeout_s, parent_index,
     call_index, bulkhead, subject_index, subject_tool, noted, flags, created_at, finished_at
 from {schema}.agent_steps
 where run_id = %(run_id)s and step_index < %(from_step)s

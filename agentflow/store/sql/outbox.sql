@@ -73,6 +73,11 @@ update {schema}.outbox
 set next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
 where message_id = any(%(message_ids)s::uuid[]) and status = 'pending' and next_attempt_at > clock_timestamp()
 
+-- hasten_outbox: make the messages due that waited for an open breaker, whose time may be an hour away
+update {schema}.outbox
+set next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
+where 'outbox.' || kind = any(%(bulkheads)s::text[]) and status = 'pending' and error ->> 'kind' = %(reason)s
+
 -- due_kinds: list the kinds with messages that have been due for a while, and for how long the oldest has
 with recursive kinds as (
     (select kind from {schema}.outbox where status = 'pending' order by kind limit 1)

@@ -17,7 +17,7 @@ where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_doubt
 update {schema}.agent_steps
 set status = 'pending', error = %(error)s::json, unconfirmed = null, claim_token = null, waiting_reason = %(reason)s,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), hints = 0,
-    hinted_at = case when %(after_s)s = 0 then clock_timestamp() end
+    hinted_at = case when %(after_s)s = 0 and not quarantined then clock_timestamp() end
 where run_id = %(run_id)s and step_index = %(step_index)s and status = 'in_doubt'
 
 -- leave_to_person: let a person say what became of a step that its verification could not tell of
@@ -46,6 +46,20 @@ order by step_index, attempt
 update {schema}.idempotency_records set status = %(status)s, updated_at = clock_timestamp()
 where run_id = %(run_id)s and step_index = %(step_index)s and status = any(%(before)s::text[])
 returning tenant, tool, key
+
+-- retake_key: take a step's business key again that it gave back, in the generation that it was sent under
+insert into {schema}.idempotency_records (tenant, tool, key, generation, run_id, step_index, args_hash, status)
+select tenant, tool_name, idempotency_key, key_generation, run_id, step_index, args_hash, %(status)s
+from {schema}.agent_steps
+where run_id = %(run_id)s and step_index = %(step_index)s and business_key
+on conflict do nothing
+
+-- key_owner: read whose the business key is that a step was sent under
+select k.run_id, k.step_index
+from {schema}.agent_steps s
+join {schema}.idempotency_records k
+    on k.tenant = s.tenant and k.tool = s.tool_name and k.key = s.idempotency_key and k.generation = s.key_generation
+where s.run_id = %(run_id)s and s.step_index = %(step_index)s and s.business_key
 
 -- set_ending: note how a run will end once what it did is undone
 update {schema}.agent_runs set ending = %(ending)s::json, updated_at = clock_timestamp() where run_id = %(run_id)s
@@ -82,9 +96,10 @@ set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 
 where run_id = %(run_id)s and status = 'pending' and waiting_reason = 'budget_reserved'
 returning run_id, step_index, task_name, queue
 
--- end_attempt: write how an attempt ended into the call log
+-- end_attempt: write how an attempt ended into the call log; what is found out of it later leaves its times alone
 update {schema}.attempts
-set status = %(status)s, error = %(error)s::json, ended_at = clock_timestamp(), latency_ms = %(latency_ms)s
+set status = %(status)s, error = %(error)s::json, ended_at = coalesce(ended_at, clock_timestamp()),
+    latency_ms = coalesce(%(latency_ms)s, latency_ms)
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
 
 -- keep_late_result: keep what a fenced-off attempt came to as evidence

@@ -68,7 +68,7 @@ where run_id = %(run_id)s and advance_due_at is not null
 
 -- stop_overdue: ask the runs past their deadline to stop
 update {schema}.agent_runs
-set stop_requested = 'deadline', advance_due_at = clock_timestamp(), advance_hinted_at = null
+set stop_requested = 'deadline', pause_requested = false, advance_due_at = clock_timestamp(), advance_hinted_at = null
 where run_id in (
     select run_id from {schema}.agent_runs
     where finished_at is null and deadline_at <= statement_timestamp() and stop_requested is null
@@ -154,11 +154,20 @@ select run_id, step_index, attempt from {schema}.agent_steps where status = 'run
 update {schema}.agent_steps set lease_until = clock_timestamp() - interval '1 second'
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and status = 'running'
 
--- hasten_retry: make the step due that is to be tried again next, for tests that need not wait
+-- hasten_retry: let the time pass until the next step is to be tried, or verified, for tests that need not wait
 update {schema}.agent_steps
-set next_attempt_at = clock_timestamp(), hinted_at = null
+set next_attempt_at = clock_timestamp(), hinted_at = null,
+    tool_input = case when tool_name <> 'verify' then tool_input else (
+        select json_object_agg(key, case
+            when key = 'settled_at'
+            then to_json((value #>> '{}')::timestamptz - (next_attempt_at - clock_timestamp()))
+            else value
+        end)
+        from json_each(tool_input)
+    ) end
 where (run_id, step_index) in (
     select run_id, step_index from {schema}.agent_steps
-    where status = 'pending' and waiting_reason like 'retry\_%%' and next_attempt_at > clock_timestamp()
+    where status = 'pending' and next_attempt_at > clock_timestamp()
+        and (waiting_reason like 'retry\_%%' or waiting_reason in ('verifying', 'settling'))
     order by next_attempt_at limit 1
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 REFUNDABLE_DAYS = 30
 
@@ -15,6 +16,7 @@ class Order:
     item: str
     paid_cents: int
     delivered_days_ago: int
+    paid_by: Literal["card", "wire"] = "card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ ORDERS = {
         Order("4440", "espresso machine", 28900, 21),
         Order("4455", "tent for two", 12900, 5),
         Order("4460", "pair of headphones", 8900, 12),
+        Order("4471", "bookcase", 24900, 8, paid_by="wire"),
+        Order("4480", "electric bicycle", 189900, 17),
     )
 }
 
