@@ -32,6 +32,7 @@ from agentflow.policy.addresses import PrivateReach
 from agentflow.services import connected
 from agentflow.settings import Settings, postgres_url
 from agentflow.settings import settings as settings_of_this_process
+from agentflow.store import workers
 from agentflow.store.database import Database, Row
 from agentflow.store.reads import Reads, RunRecord, StepRecord
 from agentflow.store.submissions import Submission
@@ -47,6 +48,8 @@ _POLL_FIRST_S = 0.02
 _POLL_LONGEST_S = 0.5
 _LONGEST_LABEL = 500
 _GATE_TIMEOUT_S = 2.0
+# A kind of message can be paused that a worker has served so lately, though none may be alive just now.
+_LATELY_S = 3600.0
 
 
 class Client:
@@ -169,7 +172,7 @@ class Client:
     @cached_property
     def tools(self) -> Tools:
         """The tools and models, for an operator: pause, resume, held."""
-        return Tools(self.database, lambda: breakers_of(self.agents()), lambda: self.gate)
+        return Tools(self.database, self._breakers, lambda: self.gate)
 
     @cached_property
     def messages(self) -> Messages:
@@ -230,6 +233,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _breakers(self) -> Mapping[str, tuple[str, ...]]:
+        queues = self.database.atomically(lambda tx: workers.served_queues(tx, _LATELY_S))
+        return breakers_of(self.agents(), queues)
 
     def _broker_hints(self, redis_url: str) -> HintPublisher:
         # Celery takes a second to import: whoever brings hints of their own, or only reads, does without.

@@ -139,7 +139,7 @@ def test_client_whose_redis_does_not_answer_resumes_what_is_paused(agentflow: Ha
 
 
 def test_name_that_no_worker_has_registered_is_refused_with_those_there_are(operator: Client) -> None:
-    known = "'openai:gpt-4o-mini', 'pay', 'refund'"
+    known = "'openai:gpt-4o-mini', 'outbox.email', 'outbox.webhook', 'pay', 'refund'"
     with pytest.raises(UnknownTool, match=f"'pya'; registered: {known}"):
         operator.tools.pause("pya", reason="maintenance")
     with pytest.raises(UnknownTool, match="'pya'"):

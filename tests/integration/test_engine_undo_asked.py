@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from agentflow import Notify
 from agentflow.client.approvals import Approvals
 from agentflow.domain.errors import InterventionRefused
+from agentflow.store import runs
 from agentflow.testing import Harness
 from tests.integration.asked import approval_id, asked_of, let_expire
 from tests.integration.deeds import LOG, a_deed, begun, deciding, failing, look, once, raising, stop, transitions
 from tests.integration.hands import Hands
+from tests.integration.workers.waiting import until
 
 asking = failing(a_deed("order"), a_deed("pack"), on_failure="ask")
 
@@ -148,29 +149,20 @@ def test_a_run_past_its_deadline_asks_and_is_undone_when_a_person_says_so(hands:
 def test_two_coordinators_that_stop_one_run_ask_one_question_that_stands(hands: Hands) -> None:
     run_id = begun(hands, asking, steps=2)
     stop(hands, run_id, "deadline")
-    with ThreadPoolExecutor(2) as threads, hands.harness.database.transaction() as tx:
-        tx.run("lock_run", run_id=run_id)
-        both = [threads.submit(hands.advance, run_id) for _ in range(2)]
-        await_waiting(hands, 2)
-        tx.connection.commit()
+    with ThreadPoolExecutor(2) as threads:
+        with hands.harness.database.transaction() as tx:
+            runs.lock(tx, run_id)
+            both = [threads.submit(hands.advance, run_id) for _ in range(2)]
+            until(lambda: waiting_for_locks(hands) == 2, "both want the run")
         answers = sorted(each.result().answer for each in both)
 
     assert answers == ["overtaken", "stopped"]
     assert (look(hands, run_id).status, asked_of(hands, run_id, "undo")["status"]) == ("waiting_human", "pending")
 
 
-def await_waiting(hands: Hands, count: int) -> None:
-    """Wait until so many transactions wait for a lock."""
+def waiting_for_locks(hands: Hands) -> int:
     query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-    until(lambda: int(hands.value(query)) >= count)
-
-
-def until(holds: Any, *, deadline_s: float = 10) -> None:
-    import time
-
-    end = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end, "it never came"
+    return int(hands.value(query))
 
 
 def test_what_could_not_be_undone_is_gone_on_with_without_another_question(
