@@ -16,8 +16,8 @@ STRUCK, RELAY = "default", "mail"
 
 # The blow waits so long for a refund to be parked, in a shop that takes longer than that to answer.
 _PATIENCE_S = 3.0
-# E-mails are handed over in milliseconds. Killed in one of them, the relay would rightly leave it in doubt.
-_REST_S = 2.0
+# E-mails are handed over in milliseconds. Killed in one of them, the relay would leave it in doubt, and for a person.
+_REST_S = 3.0
 _POLL_S = 0.02
 
 
@@ -51,16 +51,19 @@ class Blow:
     def _strike(self) -> None:
         pid = self._fleet.kill(STRUCK)
         self._story.say(f"[bold]kill -9 {pid}[/]: the worker is gone in the middle of the refund.", "red")
-        self._let_mail_rest()
-        pid = self._fleet.kill(RELAY)
-        self._story.say(f"[bold]kill -9 {pid}[/]: so is the relay that sends the e-mails.", "red")
+        killed = [STRUCK]
+        if self._mail_comes_to_rest():
+            pid = self._fleet.kill(RELAY)
+            self._story.say(f"[bold]kill -9 {pid}[/]: so is the relay that sends the e-mails.", "red")
+            killed.append(RELAY)
         self._servers.empty_redis()
         self._story.say("[bold]FLUSHALL[/]: Redis is empty, every queued message is gone.", "red")
-        pids = [f"pid {self._fleet.start(pool)}" for pool in (STRUCK, RELAY)]
+        pids = [f"pid {self._fleet.start(pool)}" for pool in killed]
         self._story.say(f"New workers take their places, as under any supervisor: {', '.join(pids)}.")
 
-    def _let_mail_rest(self) -> None:
-        """Return between two e-mails: with the worker dead, no new one is written."""
+    def _mail_comes_to_rest(self) -> bool:
+        """Wait until the relay is between two e-mails; with the worker dead, no new one is written meanwhile."""
         deadline = time.monotonic() + _REST_S
-        while not self._desk.mail_is_at_rest() and time.monotonic() < deadline:
+        while not (is_at_rest := self._desk.mail_is_at_rest()) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+        return is_at_rest

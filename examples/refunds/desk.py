@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from agentflow import Client
 from agentflow.store.reads import RunRecord, StepRecord
 from examples.refunds.customers import Customer
 
-
 _WAITING = {"waiting_tool", "waiting_human"}
 _UNDELIVERED = {"pending", "claimed", "sending"}
-_MOMENT = timedelta(seconds=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,10 @@ class HelpDesk:
         return len(self._ended) == len(self._customers)
 
     def mail_is_at_rest(self) -> bool:
-        """True while no e-mail is on its way, or will be in a moment: each has arrived, or waits for a later time."""
-        later = datetime.now(UTC) + _MOMENT
+        """True while no e-mail is due or on its way: each has arrived, or waits for a later time."""
+        now = datetime.now(UTC)
         open_ = [row for row in self._client.outbox() if row["status"] in _UNDELIVERED]
-        return all(row["status"] == "pending" and row["next_attempt_at"] > later for row in open_)
+        return all(row["status"] == "pending" and row["next_attempt_at"] > now for row in open_)
 
     def mail_is_delivered(self) -> bool:
         """True once no e-mail waits for anything."""

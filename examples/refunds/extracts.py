@@ -1,11 +1,10 @@
-"""Owns how the logs of the outside world are shown, beside what people said: word for word, with the time."""
+"""Owns how the logs of the outside world are shown, and what a person said between: line by line, with the time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich import box
 from rich.table import Table
 
 from examples.refunds.consequences import Approved
@@ -36,22 +35,14 @@ def mail_log_table(letters: Sequence[Letter]) -> Table:
     return table
 
 
-def approval_table(approved: Sequence[Approved]) -> Table:
-    """Return what a person was asked, what they said, and when the shop was asked then."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("ticket", "step", "amount", "asked", "answered", "by", "shop asked"):
-        table.add_column(name, no_wrap=True)
-    for each in approved:
-        asked, decided_at = each.asked, each.asked["decided_at"]
-        table.add_row(
-            each.case.customer.name,
-            each.step.tool_name,
-            dollars(each.step.input["amount_cents"]),
-            _clock(asked["asked_at"]),
-            f"{asked['status']} {_clock(decided_at)}" if decided_at else asked["status"],
-            asked["decided_by"] or "nobody",
-            _clock(each.called_at) if each.called_at else "never",
-        )
+def approval_table(approved: Approved, log: Sequence[Entry]) -> Table:
+    """Return the way of a call that a person was asked about, in the database and then in the shop's log."""
+    table, asked = Table.grid(padding=(0, 2)), approved.asked
+    table.add_row(_clock(asked["asked_at"]), "database", f"{asked['tool']} waits for approval")
+    if asked["decided_at"]:
+        table.add_row(_clock(asked["decided_at"]), "database", f"{asked['status']} by {asked['decided_by']}")
+    for entry in log:
+        table.add_row(_moment(entry.at), "shop", f"{_event(entry)}  {dollars(entry.amount_cents)}")
     return table
 
 

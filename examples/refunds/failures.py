@@ -13,7 +13,7 @@ from examples.refunds.desk import Case
 
 # The log keeps milliseconds of a wait, and its two moments are written one after the other.
 _ROUNDING_S = 0.002
-_FOUND = {"happened": "it did happen", "not_happened": "it did not", "unknown": "nobody knows"}
+_FOUND = {"happened": "happened", "not_happened": "did not", "unknown": "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Failure:
     def answer(self) -> str:
         """What was done about it."""
         if self._verdict is not None:
-            return f"asked: {_FOUND[self._verdict]}"
+            return f"verified: {_FOUND[self._verdict]}"
         if self.promised_s is not None:
             return f"again after {self.promised_s:.1f} s"
         if self.attempt["status"] == "lost":
             return "again, same key" if self.step.effect == Effect.KEYED else "again"
         if self.case.run.compensation == "done":
-            return "what was done is undone"
+            return "the run is undone"
         return "the model is told" if self.attempt["status"] == "error" else "a person is asked"
 
     @property

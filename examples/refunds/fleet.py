@@ -51,7 +51,7 @@ class Fleet:
     def wait_until_ready(self, client: Client) -> None:
         """Return once every queue of the agents and of their e-mails is served; raise DemoFailed."""
         deadline = time.monotonic() + READY_S
-        while not _QUEUES <= _served(client):
+        while not _served(client) >= _QUEUES:
             self.check()
             if time.monotonic() > deadline:
                 raise DemoFailed(f"the workers were not ready within {READY_S:g} s: see {self._servers.folder}")

@@ -47,8 +47,8 @@ class Plot:
                 self._news.tell()
                 if self._blow.strike_at_its_time():
                     self._submit("Meanwhile {} more come to the shop:", LATECOMERS)
+                self._approver.attend()
                 time.sleep(_POLL_S)
-            self._approver.answer_if_asked()
         self._news.tell()
 
     def _submit(self, said: str, customers: Sequence[Customer]) -> None:

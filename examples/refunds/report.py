@@ -33,7 +33,7 @@ def show_proof(story: Story, evidence: Evidence) -> list[str]:
     story.title("What failed, and what was done about it")
     story.show(failure_table(evidence.failures()))
     show_logs(story, evidence)
-    story.title("What was asked for, and what was done: the database beside the logs of shop and mail server")
+    story.title("What was asked for, and what was done: the database beside the world's logs")
     story.show(proof_table(evidence.lines(), [case.order_id for case in evidence.struck()]))
     for note in notes(evidence):
         story.show(note)
@@ -47,9 +47,10 @@ def show_logs(story: Story, evidence: Evidence) -> None:
     for order_id in dict.fromkeys([BUSY_ORDER, *(case.order_id for case in evidence.struck()), *verified, *undone]):
         story.title(f"The shop's own log of order {order_id}")
         story.show(shop_log_table([entry for entry in evidence.shop_log if entry.order_id == order_id and entry.key]))
-    if approved := evidence.approvals():
-        story.title("What a person was asked, and when the shop was asked then")
-        story.show(approval_table(approved))
+    for approved in evidence.approvals():
+        order_id = approved.case.order_id
+        story.title(f"The refund of order {order_id}: a person's word, then the shop's own log")
+        story.show(approval_table(approved, [entry for entry in evidence.shop_log if entry.order_id == order_id]))
     if evidence.letters:
         story.title("The mail server's own log")
         story.show(mail_log_table(evidence.letters))

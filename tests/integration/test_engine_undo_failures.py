@@ -27,7 +27,6 @@ from tests.integration.deeds import (
     look,
     once,
     raising,
-    refuse,
     transitions,
     undone,
     worked,
@@ -330,7 +329,7 @@ def test_a_run_that_stops_is_not_ended_by_a_worker_that_does_not_know_how_to_und
 
 
 def test_a_run_that_did_nothing_is_ended_by_a_worker_that_does_not_know_it(agentflow: Harness) -> None:
-    hands = Hands(agentflow, agent := failing(refuse, refuse_again))
+    hands = Hands(agentflow, agent := failing())
     run_id = hands.begin(agent, {})
     agentflow.database.atomically(lambda tx: runs.request_stop(tx, run_id, "deadline"))
 
@@ -339,12 +338,7 @@ def test_a_run_that_did_nothing_is_ended_by_a_worker_that_does_not_know_it(agent
     assert (look(hands, run_id).status, hands.causes()) == ("failed", {"deadline"})
 
 
-@tool(effect="read")
-def refuse_again() -> str:
-    return "no"
-
-
-def test_an_undoing_goes_on_in_the_next_run_of_a_worker_after_a_deploy_without_the_tool(agentflow: Harness) -> None:
+def test_an_undoing_is_left_by_a_worker_whose_agent_has_lost_the_tool_to_one_that_has_it(agentflow: Harness) -> None:
     hands, run_id = undoing(agentflow, a_deed("order"))
     newer = agentflow.runtime(failing(a_deed("pack")))
 
@@ -352,3 +346,6 @@ def test_an_undoing_goes_on_in_the_next_run_of_a_worker_after_a_deploy_without_t
 
     assert isinstance(answer, NotClaimed)
     assert (answer.refusal.answer, "compensate of order" in answer.refusal.detail) == ("unserved", True)
+    make_due(hands)
+    hands.work()
+    assert look(hands, run_id).record.compensation == "done"

@@ -1,4 +1,4 @@
-"""What becomes of a call that may have happened: it is asked about, by a step of its own, and the answer ends the doubt."""
+"""A call that may have happened is asked about, by a step of its own, and what that says ends the doubt."""
 
 from __future__ import annotations
 
