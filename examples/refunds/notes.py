@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from examples.refunds.consequences import undone_cases, verified_steps
+from examples.refunds.deliveries import arrival_faults
 from examples.refunds.payments import APPROVED_ABOVE_CENTS
-from examples.refunds.proof import Evidence, Line
+from examples.refunds.proof import Evidence
 from examples.refunds.story import dollars
+from examples.refunds.tally import Line
 
 
 def notes(evidence: Evidence) -> Iterator[str]:
@@ -15,6 +17,8 @@ def notes(evidence: Evidence) -> Iterator[str]:
     for line in evidence.lines():
         yield from _of_line(line)
     yield from _of_consequences(evidence)
+    if evidence.letters is not None and not list(arrival_faults(evidence.outbox, evidence.letters)):
+        yield f"{len(evidence.outbox)} e-mails went out, and the mail server took each of them once, by its Message-ID."
 
 
 def _of_line(line: Line) -> Iterator[str]:

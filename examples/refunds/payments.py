@@ -47,7 +47,7 @@ def issue_refund(ctx: Context, order_id: OrderId, amount_cents: PositiveInt) -> 
     effect="verified",
     key="wire:{order_id}",
     timeout_s=2,
-    settle_s=2,
+    settle_s=1,
     limits=_LIMITS,
     approval=is_large,
     no_compensation=_GONE,

@@ -35,6 +35,7 @@ def show_proof(story: Story, evidence: Evidence) -> list[str]:
     show_logs(story, evidence)
     story.title("What was asked for, and what was done: the database beside the world's logs")
     story.show(proof_table(evidence.lines(), [case.order_id for case in evidence.struck()]))
+    story.show("")
     for note in notes(evidence):
         story.show(note)
     return evidence.faults() or evidence.untried()

@@ -8,8 +8,8 @@ from rich import box
 from rich.table import Table
 
 from examples.refunds.failures import Failure
-from examples.refunds.proof import Line
 from examples.refunds.story import dollars
+from examples.refunds.tally import Line
 
 _COLUMNS = ("tickets", "runs", "refund\nasked", "calls\nto shop", "refund\nmade", "paid", "e-mails\nout/in")
 

@@ -165,8 +165,16 @@ def test_the_demo_proves_that_nothing_was_done_twice(tmp_path: Path) -> None:
     assert re.search(r"Bruno +issue_refund +429 rate_limited +again after 2\.\d s +\d+\.\d s +ok", demo.stdout)
     assert re.search(r"Emil +lookup_order +503 transient +again after", demo.stdout)
     assert re.search(r"Ada +issue_refund +worker lost +again, same key +ok, try 2", demo.stdout)
-    assert re.search(r"4417 +Ada +1 +1 +1 +2 +1 +\$49\.90 +1\s", demo.stdout)
-    assert re.search(r"all +10 +9 +6 +\d+ +5 +\$591\.40 +9\s", demo.stdout)
+    assert re.search(r"Jonas +wire_refund +timeout +verified: happened +ok", demo.stdout)
+    assert re.search(r"Lotte +charge_card +402 tool_error +the run is undone +error", demo.stdout)
+    assert re.search(r"\$ agentflow approvals approve [0-9a-f]{8} --by Lena\n +'issue_refund'", demo.stdout)
+    assert re.search(r"put off: 451 +chen@example\.com", demo.stdout)
+    assert re.search(r"4417 +Ada +1 +1 +1 +2 +1 +\$49\.90 +1/1\s", demo.stdout)
+    assert re.search(r"4471 +Jonas +1 +1 +1 +1 +1 +\$249\.00 +1/1\s", demo.stdout)
+    assert re.search(r"5001 +Lotte +1 +1 +0 +0 +0 +- +1/1\s", demo.stdout)
+    assert re.search(r"all +13 +12 +8 +\d+ +7 +\$2,739\.40 +12/12\s", demo.stdout)
+    for said in ("4471: paid, and no answer", "4480: above $500.00", "5001: the card was declined", "12 e-mails went"):
+        assert said in demo.stdout
     assert max(len(line) for line in demo.stdout.splitlines() if str(tmp_path) not in line) <= 80
     assert_nothing_is_left(demo.stdout, tmp_path)
 

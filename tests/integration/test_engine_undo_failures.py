@@ -1,4 +1,4 @@
-"""Undoing goes through crashes, failures and lost hints as any step does: once; what cannot be undone pages a person."""
+"""Undoing survives crashes, failures and lost hints as any step does; what cannot be undone pages a person."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from tests.integration.deeds import (
     raising,
     transitions,
     undone,
-    worked,
 )
 from tests.integration.gated import swept
 from tests.integration.hands import Hands
@@ -143,9 +142,7 @@ def test_an_unsafe_undoing_in_doubt_is_left_to_a_person(agentflow: Harness, answ
 
 
 @pytest.mark.parametrize("said", [{"kind": "transient"}, {"kind": "rate_limited"}], ids=["transient", "rate limited"])
-def test_undoing_has_tries_of_its_own_and_fails_when_they_are_used_up(
-    agentflow: Harness, said: dict[str, Any]
-) -> None:
+def test_undoing_has_tries_of_its_own_and_fails_when_they_are_used_up(agentflow: Harness, said: dict[str, Any]) -> None:
     deed = a_deed("order", undoes=raising(**said))
     budget = Budget(compensation_attempts=3, attempts=2)
     hands, run_id = undoing(agentflow, deed, budget=budget)

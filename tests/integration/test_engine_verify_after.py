@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
-from agentflow import Agent, Context, Pipeline, Unknown, tool
+from agentflow import Agent, Context, Happened, Pipeline, tool
 from agentflow.domain.outcome import Completed, InDoubt, Retrying
 from agentflow.policy.recovery import Evidence
 from agentflow.testing import Harness, call, scripted
 from tests.integration.faulty import Answer
 from tests.integration.hands import Hands, Interrupted
-from tests.integration.outside import Endpoint, make_due, standing, step_error, tries
+from tests.integration.outside import Endpoint, standing, step_error, tries
 from tests.integration.tills import CANNOT_TELL, NOT_THERE, Till, a_payment, begun, path_of, paying
 
 pytest_plugins = ["tests.integration.outside_server"]
 
 REPEATED = ["keyed", "idempotent", "verified"]
+RUNNING = ("running", None)
 
 
 @pytest.fixture
@@ -106,9 +107,6 @@ def test_a_success_is_looked_for_at_once(agentflow: Harness, till: Till) -> None
     assert agentflow.client.get(run_id).status == "done"
 
 
-RUNNING = ("running", None)
-
-
 def test_a_success_that_is_not_to_be_found_yet_is_looked_for_again_and_not_repeated(
     agentflow: Harness, till: Till
 ) -> None:
@@ -165,19 +163,13 @@ def test_messages_and_notes_of_the_call_that_did_happen_leave_once(agentflow: Ha
 def test_what_a_verification_notes_is_kept_beside_what_its_call_noted(agentflow: Harness, till: Till) -> None:
     def look(ctx: Context) -> Any:
         ctx.scratchpad["looked"] = True
-        return Unknown() if ctx.attempt > 1 else _found()
+        return Happened(None)
 
     pipeline = Pipeline("noting", [a_payment(verify_after=True, verifies=look)])
 
     run = agentflow.run(pipeline, {"url": till.url})
 
     assert run.record.scratchpad == {"paid": "1", "looked": True}
-
-
-def _found() -> Any:
-    from agentflow import Happened
-
-    return Happened(None)
 
 
 @pytest.mark.parametrize("effect", ["keyed", "idempotent"])
@@ -236,8 +228,8 @@ def test_a_run_that_its_tool_ends_waits_for_what_is_found(agentflow: Harness, ti
         return ctx.idempotency_key
 
     @hand_over.verify
-    def handed_over() -> Any:
-        return _found()
+    def handed_over() -> Happened[None]:
+        return Happened(None)
 
     agent = Agent("desk", model="openai:gpt-4o-mini", tools=[hand_over])
     model = scripted(call("hand_over", url=till.url))
@@ -246,18 +238,3 @@ def test_a_run_that_its_tool_ends_waits_for_what_is_found(agentflow: Harness, ti
 
     assert (run.status, run.result) == ("done", f"{run.run_id}:1")
     assert [step.tool_name for step in run.steps] == ["model", "hand_over", "verify"]
-
-
-def test_a_stale_verification_that_is_due_again_is_not_taken_for_the_next_ones(agentflow: Harness, till: Till) -> None:
-    till.pays(till.pretends, till.books)
-    hands, run_id = begun(agentflow, till, checking("keyed", settle_s=0))
-    hands.do(run_id)
-    hands.do(run_id, 1)
-    make_due(hands)
-    hands.do(run_id)
-
-    assert hands.refusal(run_id, 1) == ("duplicate", "ok")
-    hands.work()
-
-    assert path_of(hands, run_id) == [("pay", "ok"), ("verify", "ok"), ("verify", "ok")]
-    assert till.booked == [f"{run_id}:0"]

@@ -26,9 +26,7 @@ def a_deed(index: int, tool: str = "order", **facts: Any) -> Step:
     return a_step(index, tool, **{"effect": Effect.KEYED, "attempt": 1, "output": f"{tool} {index}", **facts})
 
 
-def a_failure(
-    index: int, tool: str = "order", status: StepStatus = ERROR, *, attempt: int = 1, **error: Any
-) -> Step:
+def a_failure(index: int, tool: str = "order", status: StepStatus = ERROR, *, attempt: int = 1, **error: Any) -> Step:
     told = {"kind": "bug", "message": "no", **error}
     return a_deed(index, tool, status=status, attempt=attempt, output=None, error=told)
 

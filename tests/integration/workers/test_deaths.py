@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from agentflow.client.handle import RunHandle
-from tests.integration.workers.agents.deaths import FIRST_TRY
+from tests.integration.workers.agents.deaths import FIRST_TRY, SETTLE_S
 from tests.integration.workers.nodes import lives
 from tests.integration.workers.stack import Stack, WorkerPlan
 from tests.integration.workers.waiting import until
@@ -23,7 +23,7 @@ WORKERS = (
 )
 PROMISED_S = 15.0
 RECORD_MARGIN_S = 10.0
-CAUGHT = ("look", "pay", "book", "switch", "mail")
+CAUGHT = ("look", "pay", "book", "switch", "mail", "wire", "order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def latch(stack: Stack) -> Iterator[None]:
 
 
 def test_the_children_of_a_killed_worker_die_with_it(killing: Killing) -> None:
-    assert len(killing.children) == 6
+    assert len(killing.children) == 8
     until(lambda: not any(map(lives, killing.children)), "the end of the children", timeout_s=5)
 
 
@@ -105,6 +105,31 @@ def test_an_unsafe_step_of_a_killed_worker_is_in_doubt_only_once_its_lease_is_ov
     assert (attempt["ended_at"] - attempt["started_at"]).total_seconds() >= 4 + RECORD_MARGIN_S
     assert killing.handles["mail"].get().status == "waiting_human"
     assert len(killing.stack.world.arrivals("mail")) == 1
+
+
+def test_a_verified_step_whose_worker_was_killed_after_the_effect_is_verified_and_not_repeated(
+    killing: Killing, stack: Stack
+) -> None:
+    run = killing.handles["wire"].wait(60)
+
+    wired, verification = stack.steps(killing.handles["wire"])
+    assert (run.status, run.result, wired.attempt) == ("done", "found in the world", 1)
+    assert (verification.tool_name, verification.status) == ("verify", "ok")
+    (asked,) = stack.world.arrivals("wire.asked", run.run_id)
+    (wire,) = stack.world.arrivals("wire", run.run_id)
+    assert asked["key"] == wire["key"]
+    (lost,) = wired.tries
+    assert asked["at"] - lost["started_at"].timestamp() >= 4 + RECORD_MARGIN_S + SETTLE_S
+
+
+def test_a_verified_step_whose_worker_was_killed_before_the_effect_is_verified_and_runs_again(
+    killing: Killing, stack: Stack
+) -> None:
+    run = killing.handles["order"].wait(60)
+
+    assert (run.status, run.result) == ("done", "order in attempt 2")
+    assert len(stack.world.arrivals("ordered", run.run_id)) == 1
+    assert len({each["key"] for each in stack.world.arrivals("order", run.run_id)}) == 1
 
 
 @pytest.mark.usefixtures("latch")

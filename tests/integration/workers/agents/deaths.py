@@ -7,11 +7,12 @@ import signal
 
 from sqlalchemy import text
 
-from agentflow import Context, Pipeline, tool
-from tests.integration.workers.agents.outside import arrive, wait_at
+from agentflow import Context, Happened, NotHappened, Pipeline, tool
+from tests.integration.workers.agents.outside import arrivals, arrive, wait_at
 
 _ENTER = text("insert into public.entries (run_id, step_index, attempt) values (:run_id, :step_index, :attempt)")
 FIRST_TRY = "first-try"
+SETTLE_S = 1.0
 
 
 def _act(ctx: Context, name: str) -> str:
@@ -55,6 +56,40 @@ def mail(ctx: Context) -> str:
     return _act(ctx, "mail")
 
 
+@tool(effect="verified", timeout_s=4, settle_s=SETTLE_S)
+def wire(ctx: Context) -> str:
+    """Happen each time it is called; somebody can be asked whether it did."""
+    return _act(ctx, "wire")
+
+
+@wire.verify
+def is_wired(ctx: Context) -> Happened[str] | NotHappened:
+    """Look for the call in the world."""
+    return _ask(ctx, "wire")
+
+
+@tool(effect="verified", timeout_s=4, settle_s=SETTLE_S)
+def order(ctx: Context) -> str:
+    """Be held before it happens: whoever dies here has done nothing and could tell nobody."""
+    arrive(ctx, "order")
+    if ctx.attempt == 1:
+        wait_at(FIRST_TRY)
+    arrive(ctx, "ordered")
+    return f"order in attempt {ctx.attempt}"
+
+
+@order.verify
+def is_ordered(ctx: Context) -> Happened[str] | NotHappened:
+    """Look for the effect in the world."""
+    return _ask(ctx, "ordered")
+
+
+def _ask(ctx: Context, name: str) -> Happened[str] | NotHappened:
+    arrive(ctx, f"{name}.asked")
+    found = [each for each in arrivals(name) if each["key"] == ctx.idempotency_key]
+    return Happened("found in the world") if found else NotHappened()
+
+
 @tool(effect="idempotent", timeout_s=1)
 def freeze(ctx: Context) -> str:
     """Happen twice as if once, within a short lease."""
@@ -81,6 +116,8 @@ paying = Pipeline("pay", [pay])
 booking = Pipeline("book", [book])
 switching = Pipeline("switch", [switch])
 mailing = Pipeline("mail", [mail])
+wiring = Pipeline("wire", [wire])
+ordering = Pipeline("order", [order])
 freezing = Pipeline("freeze", [freeze])
 dying = Pipeline("die", [die])
 greeting = Pipeline("greet", [greet])

@@ -39,6 +39,13 @@ def write(tool: str, **facts: Any) -> None:
         os.close(file)
 
 
+def arrivals(tool: str) -> list[dict[str, Any]]:
+    """Return the calls of a tool that reached the world, as the world has them."""
+    log = folder() / ARRIVALS
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return [each for each in map(json.loads, lines) if each["tool"] == tool]
+
+
 def wait_at(latch: str, *, timeout_s: float = 120.0) -> None:
     """Hold this call until the test opens the latch."""
     deadline = time.monotonic() + timeout_s
