@@ -71,7 +71,8 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PAUSED: frozenset((_OPEN | FINAL_RUN_STATUSES | {RunStatus.PENDING}) - {RunStatus.PAUSED}),
     RunStatus.DONE: frozenset(),
     RunStatus.FAILED: frozenset({RunStatus.RUNNING, RunStatus.COMPENSATING}),
-    RunStatus.CANCELLED: frozenset(),
+    # Where what it did could not be undone, and an operator has that tried again.
+    RunStatus.CANCELLED: frozenset({RunStatus.COMPENSATING}),
 }
 
 

@@ -16,7 +16,8 @@ _REPEATABLE = frozenset({Effect.READ, Effect.TRANSACTIONAL, Effect.KEYED, Effect
 def refuse_reopening(ended: EndedRun) -> str | None:
     """Return why a run is not taken up again, or None where it may be."""
     run = ended.run
-    if run.status is not RunStatus.FAILED:
+    can_go_on = run.status is RunStatus.FAILED or (run.status is RunStatus.CANCELLED and is_undoing(ended))
+    if not can_go_on:
         over = "only a failed run is retried; fork it to run it anew" if run.status.is_final else "it is not over"
         return f"it is {run.status}: {over}"
     if run.compensation == Compensation.DONE:

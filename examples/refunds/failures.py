@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from agentflow.domain.failure import ErrorKind
 from agentflow.domain.step import VERIFY, Effect
 from agentflow.store.database import Row
 from agentflow.store.reads import StepRecord
@@ -34,7 +35,7 @@ class Failure:
     @property
     def what(self) -> str:
         """What it met, and the kind of failure that this is."""
-        if self.attempt["status"] == "lost":
+        if self.attempt["status"] == "lost" or self._error.get("kind") == ErrorKind.LOST:
             return "worker lost"
         return f"{self.status or ''} {self._error.get('kind')}".strip()
 

@@ -347,6 +347,23 @@ def test_an_undoing_that_failed_is_tried_again_and_the_run_ends_undone(agentflow
     )
 
 
+def test_the_failed_undoing_of_a_cancelled_run_is_tried_again_and_the_run_stays_cancelled(agentflow: Harness) -> None:
+    hands = Hands(agentflow, undone)
+    BROKEN.add("cancel_order")
+    run_id = hands.begin(undone, {"n": 1})
+    hands.do(run_id)
+    agentflow.client.operations.cancel(run_id, compensate=True, by="ann")
+    hands.work()
+    assert (agentflow.client.get(run_id).status, agentflow.client.get(run_id).compensation) == ("cancelled", "failed")
+    mend()
+
+    retry(hands, run_id)
+    hands.work()
+
+    assert (agentflow.client.get(run_id).status, agentflow.client.get(run_id).compensation) == ("cancelled", "done")
+    assert DONE[-1:] == ["cancel_order"]
+
+
 def test_an_undoing_that_failed_is_tried_again_though_its_conversation_went_on(agentflow: Harness) -> None:
     hands = Hands(agentflow, undone)
     BROKEN.update({"charge", "cancel_order"})

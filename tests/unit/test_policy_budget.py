@@ -6,12 +6,20 @@ import pytest
 
 from agentflow.domain.decision import Decision, Done, Fail, Next, Wait
 from agentflow.domain.run import Reserved, RunStatus, Spent
-from agentflow.domain.step import MODEL, NewStep, StepStatus
-from agentflow.policy.budget import NoRoom, attempts_left, room_for, within_budget
+from agentflow.domain.step import COMPENSATE, MODEL, VERIFY, NewStep, StepStatus
+from agentflow.policy.budget import (
+    COMPENSATION_ATTEMPTS,
+    VERIFICATION_ATTEMPTS,
+    NoRoom,
+    attempts_left,
+    attempts_left_of,
+    room_for,
+    within_budget,
+)
 from agentflow.policy.scratchpad import conflicting_keys, merged
 from agentflow.policy.status import Standing, standing_of
 from agentflow.store.steps import OpenStep
-from tests.unit.given import a_run, a_step
+from tests.unit.given import a_locked_step, a_run, a_step
 
 
 def lookups(count: int) -> Next:
@@ -101,6 +109,23 @@ def test_a_model_without_a_price_has_no_room_under_a_ceiling_of_cost() -> None:
 @pytest.mark.parametrize(("spent", "left"), [(0, 5), (4, 1), (5, 0), (7, 0)])
 def test_attempts_are_left_up_to_their_ceiling(spent: int, left: int) -> None:
     assert attempts_left(a_run(budget=CEILINGS, spent=Spent(attempts=spent))) == left
+
+
+@pytest.mark.parametrize(
+    ("own", "attempt", "left"),
+    [
+        (VERIFY, 1, VERIFICATION_ATTEMPTS - 1),
+        (VERIFY, VERIFICATION_ATTEMPTS, 0),
+        (VERIFY, VERIFICATION_ATTEMPTS + 2, 0),
+        (COMPENSATE, 1, COMPENSATION_ATTEMPTS - 1),
+        (COMPENSATE, COMPENSATION_ATTEMPTS, 0),
+    ],
+)
+def test_what_clears_up_after_a_run_has_ceilings_of_its_own(own: str, attempt: int, left: int) -> None:
+    spent = a_run(budget={"attempts": 3}, spent=Spent(attempts=3))
+
+    assert attempts_left_of(spent, a_locked_step(tool_name=own), attempt) == left
+    assert attempts_left_of(spent, a_locked_step(), attempt) == 0
 
 
 def test_a_ceiling_that_is_not_set_is_never_reached() -> None:

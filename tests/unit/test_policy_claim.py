@@ -7,8 +7,8 @@ import pytest
 
 from agentflow.domain.claim import ClaimAnswer, KeyRecord, LockedStep, Refused
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
-from agentflow.domain.run import Run, RunStatus, Spent
-from agentflow.domain.step import MODEL, Effect, StepStatus
+from agentflow.domain.run import Ending, Run, RunStatus, Spent
+from agentflow.domain.step import MODEL, OWN_STEPS, Effect, StepStatus
 from agentflow.policy.claim import refuse_claim, refuse_key
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from tests.unit.given import a_locked_step, a_run
@@ -52,6 +52,46 @@ def test_a_run_without_its_conversations_turn_hands_out_no_step() -> None:
     refused = Refused(ClaimAnswer.RUN_STOPPED, "conversation_turn")
 
     assert answer(a_run(), a_locked_step(), has_turn=False) == refused
+
+
+GOING_ON: dict[str, dict[str, Any]] = {
+    "stopping": {"stop_requested": "cancel"},
+    "past its deadline": {"deadline_at": BEFORE},
+    "ending": {"ending": Ending(RunStatus.FAILED, "tool_failed")},
+    "without attempts": {"budget": {"attempts": 3}, "spent": Spent(attempts=3)},
+}
+
+
+@pytest.mark.parametrize("own", sorted(OWN_STEPS))
+@pytest.mark.parametrize("facts", GOING_ON.values(), ids=list(GOING_ON))
+def test_what_clears_up_after_a_run_is_handed_out_where_its_plan_is_not(facts: dict[str, Any], own: str) -> None:
+    run = a_run(**facts)
+
+    assert answer(run, a_locked_step(tool_name=own), has_turn=False) is None
+    assert answer(run, a_locked_step()) is not None
+
+
+@pytest.mark.parametrize("own", sorted(OWN_STEPS))
+@pytest.mark.parametrize(
+    ("facts", "step", "refused"),
+    [
+        ({"pause_requested": True}, {}, Refused(ClaimAnswer.RUN_STOPPED, "paused")),
+        ({"status": RunStatus.FAILED}, {}, Refused(ClaimAnswer.RUN_STOPPED, "failed")),
+        ({}, {"next_attempt_at": SOON}, Refused(ClaimAnswer.NOT_DUE)),
+        ({}, {"status": StepStatus.RUNNING}, Refused(ClaimAnswer.DUPLICATE, "running")),
+    ],
+    ids=["paused", "final", "not due", "running"],
+)
+def test_what_clears_up_waits_for_its_time_and_for_a_run_that_is_paused(
+    facts: dict[str, Any], step: dict[str, Any], refused: Refused, own: str
+) -> None:
+    assert answer(a_run(**facts), a_locked_step(tool_name=own, **step)) == refused
+
+
+def test_a_step_that_is_verified_is_not_handed_out() -> None:
+    doubt = a_locked_step(status=StepStatus.IN_DOUBT, waiting_reason="verifying")
+
+    assert answer(a_run(), doubt) == Refused(ClaimAnswer.DUPLICATE, StepStatus.IN_DOUBT)
 
 
 def test_a_parked_step_is_not_due() -> None:

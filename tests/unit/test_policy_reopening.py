@@ -58,8 +58,9 @@ def test_a_failed_run_is_taken_up_again(compensation: str | None) -> None:
     assert refuse_reopening(an_end(compensation=compensation)) is None
 
 
-def test_an_undoing_that_failed_is_taken_up_again_whatever_was_said_since() -> None:
-    assert refuse_reopening(an_end(compensation="failed", has_successor=True)) is None
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
+def test_an_undoing_that_failed_is_taken_up_again_whatever_was_said_since(status: RunStatus) -> None:
+    assert refuse_reopening(an_end(status=status, compensation="failed", has_successor=True)) is None
 
 
 def test_the_step_that_the_run_names_is_tried_again() -> None:
