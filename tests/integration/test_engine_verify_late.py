@@ -177,8 +177,14 @@ def refusing() -> Pipeline:
     def refuse() -> None:
         raise ToolError("no money", happened=False)
 
-    payment = a_payment(settle_s=0, pays=refuse, verifies=lambda: NotHappened())
-    payment.compensate(effect="idempotent")(lambda result: UNDONE.append(result))
+    def not_happened() -> NotHappened:
+        return NotHappened()
+
+    def undo(result: str | None) -> None:
+        UNDONE.append(result)
+
+    payment = a_payment(settle_s=0, pays=refuse, verifies=not_happened)
+    payment.compensate(effect="idempotent")(undo)
     return Pipeline("refusing", [payment])
 
 

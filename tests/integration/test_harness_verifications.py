@@ -1,4 +1,4 @@
-"""The product's fixture and runs with verifications: they come to rest without waiting, and by production's own code."""
+"""The product's fixture, and runs with verifications: they come to rest without waiting, by production's own code."""
 
 from __future__ import annotations
 
