@@ -228,10 +228,8 @@ class _Record:
         logs.end_attempt(self.tx, self.step, status, error=error_of(outcome), latency_ms=tried.latency_ms)
         if (call := _model_call(outcome)) is not None:
             logs.model_call(self.tx, claim, call, tried.latency_ms)
-        if isinstance(outcome, InDoubt) and self._is_verified(outcome):
-            # The doubt needs nobody yet; what caused it may.
-            outcome = Failed(outcome.kind, outcome.message)
-        alert_outcome(self.tx, self.run, self.step, outcome)
+        if not (isinstance(outcome, InDoubt) and self._is_verified(outcome)):
+            alert_outcome(self.tx, self.run, self.step, outcome)
 
     def _send(self, given: Completed) -> list[Hint]:
         run, step = self.run, self.step

@@ -22,6 +22,7 @@ from agentflow.domain.step import VERIFY, Effect, StepStatus
 from agentflow.domain.waiting import SETTLING, VERIFYING
 from agentflow.engine.alarms import alert_outcome, alert_step
 from agentflow.engine.answering import answer_not_happened
+from agentflow.engine.failures import failed_of
 from agentflow.policy.keys import KeyEnd
 from agentflow.policy.recovery import POISON_DEATHS
 from agentflow.policy.scratchpad import merged
@@ -98,9 +99,7 @@ def end_doubt(
         return _leave_to_person(tx, run, step, f"its verification failed: {outcome.message}")
     match outcome.output["verdict"]:
         case "happened":
-            # What it gave itself counts before what its verification found.
-            found = Completed(outcome.output["result"])
-            return confirm(tx, run, step, found if step.unconfirmed is None else completed_of(step.unconfirmed))
+            return _end_found(tx, run, step, outcome.output["result"])
         case "not_happened":
             return _repeat(tx, run, step, draw)
         case _:
@@ -126,6 +125,14 @@ def confirm(tx: Transaction, run: Run, step: LockedStep, given: Completed) -> li
     hints = outbox.queue(tx, given.outbox, tenant=run.tenant, run_id=run.run_id, step_index=step.step_index)
     runs.note_outcome(tx, run, step.step_index, merged(run.scratchpad, given.scratchpad))
     return [*hints, *(keys.resolve(tx, step, KeyEnd.DONE, given.output) if step.business_key else ())]
+
+
+def _end_found(tx: Transaction, run: Run, step: LockedStep, found: Any) -> list[Hint]:
+    """End a step that was found to have happened: what it gave itself counts before what its verification found."""
+    if step.error is not None:
+        # No doubt is left of the call, but a bug in its tool is still to be mended.
+        alert_outcome(tx, run, step, failed_of(step.error, happened=True))
+    return confirm(tx, run, step, Completed(found) if step.unconfirmed is None else completed_of(step.unconfirmed))
 
 
 def _repeat(tx: Transaction, run: Run, step: LockedStep, draw: float) -> list[Hint]:

@@ -157,9 +157,9 @@ def finish(
 ) -> None:
     """Write the outcome of the attempt that holds a locked step.
 
-    `unconfirmed` is what it gave, where that is verified before it counts. A doubt that stays one is no transition.
+    `unconfirmed` is what it gave, where that is verified before it counts: a doubt stays one then.
     """
-    if status is not step.status:
+    if unconfirmed is None or step.status is not StepStatus.IN_DOUBT:
         _check(step, status)
     tx.run(
         "finish_step",

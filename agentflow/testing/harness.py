@@ -85,7 +85,7 @@ class Harness:
         return runtime
 
     def work(self, runtime: Runtime) -> None:
-        """Move every run as far as it goes without a person; nothing is waited for, retries and verifications come at once."""
+        """Move every run as far as it goes without a person; no time is waited for, every retry is due at once."""
         for _ in range(_MOST_MOVES):
             hint = self.hints.take() or self._forgotten()
             if hint is None and not self._take_back_lost() and not self._hasten():

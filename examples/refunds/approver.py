@@ -19,7 +19,7 @@ _SHORT_ID = 8
 
 
 class Approver:
-    """Looks at what is asked, and approves it, once. The demo goes on meanwhile."""
+    """Looks at what is asked, and approves it, once. The demo goes on while it `is_busy`, typing."""
 
     def __init__(self, story: Story, servers: Servers, leash: Leash, desk: HelpDesk) -> None:
         self._story = story
@@ -27,6 +27,7 @@ class Approver:
         self._leash = leash
         self._desk = desk
         self._work = self._answer()
+        self.is_busy = False
 
     def attend(self) -> None:
         """Go on with the work as far as it goes now."""
@@ -36,9 +37,11 @@ class Approver:
         while not self._desk.is_waiting(DEAR_ORDER, "approval"):
             yield
         self._story.say(f"The refund of order {DEAR_ORDER} waits for a person. No worker is held meanwhile.", "yellow")
+        self.is_busy = True
         listed = yield from self._run("list", "--json")
         for asked in json.loads(listed):
             yield from self._run("approve", asked["approval_id"][:_SHORT_ID], "--by", APPROVER)
+        self.is_busy = False
 
     def _run(self, *words: str) -> Generator[None, None, str]:
         """Run `agentflow approvals`, show it as a terminal does, and return what it printed; raise DemoFailed."""

@@ -59,7 +59,7 @@ class Blow:
         self._servers.empty_redis()
         self._story.say("[bold]FLUSHALL[/]: Redis is empty, every queued message is gone.", "red")
         pids = [f"pid {self._fleet.start(pool)}" for pool in killed]
-        self._story.say(f"New workers take their places, as under any supervisor: {', '.join(pids)}.")
+        self._story.say(f"New ones take their places, as under any supervisor: {', '.join(pids)}.")
 
     def _mail_comes_to_rest(self) -> bool:
         """Wait until the relay is between two e-mails; with the worker dead, no new one is written meanwhile."""

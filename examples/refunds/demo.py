@@ -63,7 +63,7 @@ def play(story: Story, folder: Path) -> int:
 def start_workers(story: Story, fleet: Fleet, client: Client) -> None:
     """Start a worker per pool, and wait for them."""
     pids = [f"{pool} (pid {fleet.start(pool)})" for pool in POOLS]
-    story.say(f"Three workers start: {', '.join(pids)}.")
+    story.say(f"Workers start: {', '.join(pids)}.")
     key = real_model()
     scripted = "No API key is set: a scripted server plays the model. Tokens and costs are estimates."
     story.say(f"{key} is set: a real model thinks." if key else scripted)

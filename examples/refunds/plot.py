@@ -38,7 +38,7 @@ class Plot:
         """Tell what happens until every run has ended and every e-mail is out; raise DemoFailed if one is not."""
         self._submit("The help desk submits the e-mails of {} customers:", CUSTOMERS)
         deadline = time.monotonic() + _END_S
-        while not (self._desk.all_ended and self._desk.mail_is_delivered()):
+        while self._approver.is_busy or not (self._desk.all_ended and self._desk.mail_is_delivered()):
             if time.monotonic() > deadline:
                 raise DemoFailed(f"not all has ended within {_END_S:g} s: see the logs in {self._servers.folder}")
             self._fleet.check()

@@ -58,7 +58,9 @@ def _widen_outbox() -> None:
     op.add_column("outbox", sa.Column("worker_id", sa.UUID(as_uuid=False)))
     op.add_column("outbox", sa.Column("worker_pid", sa.Integer))
     op.add_column("outbox", sa.Column("lease_until", sa.DateTime(timezone=True)))
-    op.add_column("outbox", sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW))
+    op.add_column(
+        "outbox", sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW)
+    )
     op.add_column("outbox", sa.Column("error", sa.JSON))
     op.add_column("outbox", sa.Column("response", sa.JSON))
     op.add_column("outbox", sa.Column("sent_at", sa.DateTime(timezone=True)))

@@ -221,7 +221,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def assert_nothing_is_left(said: str, folder: Path) -> None:
-    pids = [int(pid) for pid in re.findall(r"pid (\d+)", said)]
-    assert len(pids) >= 2
+    pids = [int(pid) for pid in re.findall(r"pid\s+(\d+)", said)]
+    assert len(pids) >= 3
     wait_until(lambda: not any(map(is_alive, pids)))
     wait_until(lambda: status(folder / "demo") is None)

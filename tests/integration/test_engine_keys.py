@@ -57,7 +57,7 @@ def records(hands: Hands) -> list[tuple[str, str, str]]:
     return [(row["tool"], row["key"], row["status"]) for row in rows]
 
 
-def hinted(hands: Hands) -> list[tuple[str, int | None]]:
+def hinted(hands: Hands) -> list[tuple[str | None, int | None]]:
     found = []
     while hint := hands.harness.hints.take():
         found.append((hint.run_id, hint.step_index))

@@ -202,6 +202,20 @@ def test_a_success_that_comes_while_its_loss_is_verified_is_looked_for_too(agent
     assert (till.paid, till.asked, queued(hands)) == (1, 1, 1)
 
 
+def test_a_success_that_comes_after_a_person_was_asked_is_looked_for_too(agentflow: Harness, till: Till) -> None:
+    hands, run_id = begun(agentflow, till, checking("unsafe"))
+    claim = hands.claim(run_id)
+    hands.lose(claim, Evidence.LEASE_OVER)
+    assert standing(hands, run_id) == ("waiting_human", "in_doubt")
+
+    hands.record(claim, Completed("mine"))
+    assert (hands.step_row(run_id)["waiting_reason"], standing(hands, run_id)) == ("verifying", RUNNING)
+    till.booked.append(f"{run_id}:0")
+    hands.work()
+
+    assert agentflow.client.get(run_id).result == "mine"
+
+
 def test_a_failure_that_may_have_happened_is_verified_as_ever(agentflow: Harness, till: Till) -> None:
     till.pays(till.books_and_cuts)
     hands, run_id = begun(agentflow, till, checking())

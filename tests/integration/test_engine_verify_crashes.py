@@ -96,18 +96,23 @@ def test_whichever_answer_is_lost_the_call_is_made_once_and_its_verification_wri
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "rolled back"])
-@AFTER
+@pytest.mark.parametrize(
+    ("effect", "verify_after"),
+    [("verified", False), ("verified", True), ("keyed", True), ("unsafe", False)],
+    ids=["verified", "verified success", "keyed success", "unsafe"],
+)
 def test_a_doubt_whose_commit_was_not_answered_is_written_once_and_is_no_late_record(
-    agentflow: Harness, till: Till, answers: LostAnswers, committed: bool, verify_after: bool
+    agentflow: Harness, till: Till, answers: LostAnswers, committed: bool, effect: str, verify_after: bool
 ) -> None:
     doubts(till, booked=True, verify_after=verify_after)
-    hands, run_id = begun(agentflow, till, paying(verify_after=verify_after))
+    hands, run_id = begun(agentflow, till, paying(effect, verify_after=verify_after))
     hands.runtime.reached = Interrupted("before_record", lambda _: answers.lose_next(committed=committed))
 
     ending = hands.do(run_id)
 
     assert isinstance(ending, Completed if verify_after else InDoubt)
-    assert path_of(hands, run_id) == [("pay", "in_doubt"), ("verify", "pending")]
+    asking = [] if effect == "unsafe" else [("verify", "pending")]
+    assert path_of(hands, run_id) == [("pay", "in_doubt"), *asking]
     assert [each["late_result"] for each in agentflow.client.steps(run_id)[0].tries] == [None]
 
 

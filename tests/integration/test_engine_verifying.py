@@ -232,11 +232,10 @@ def test_what_was_asked_too_early_is_not_the_last_word_though_it_is_recorded_lat
     hands, run_id = begun(agentflow, till)
     hands.do(run_id)
     make_due(hands)
-    now = "to_json(clock_timestamp())"
-    settle = f"json_build_object('arguments', tool_input -> 'arguments', 'attempt', 1, 'settled_at', {now}, 'key', '')"
+    passed = "jsonb_set(tool_input::jsonb, '{settled_at}', to_jsonb(clock_timestamp()))"
 
     def let_the_time_pass(_: object) -> None:
-        hands.sql(f"update agentflow.agent_steps set tool_input = {settle} where tool_name = 'verify'")
+        hands.sql(f"update agentflow.agent_steps set tool_input = {passed}::json where tool_name = 'verify'")
 
     hands.runtime.reached = Interrupted("before_record", let_the_time_pass)
 

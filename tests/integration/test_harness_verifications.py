@@ -11,7 +11,12 @@ from agentflow.domain.verdict import Happened as Verdict
 from agentflow.testing import Harness, call, scripted
 
 HOUR_S = 3600.0
-ODD = {"order_id": "Größe \u0000 7", "cents": 10**30, "rate": 1e22, "nested": {"b": [1, {"a": None}], "a": 1.0}}
+ODD: dict[str, Any] = {
+    "order_id": "Größe \u0000 7",
+    "cents": 10**30,
+    "rate": 1e22,
+    "nested": {"b": [1, {"a": None}], "a": 1.0},
+}
 SEEN: list[dict[str, Any]] = []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentflow.domain.claim import ClaimAnswer, KeyRecord, LockedStep, Refused
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
+from agentflow.domain.outcome import Completed, Failed, InDoubt
 from agentflow.domain.run import Ending, Run, RunStatus, Spent
 from agentflow.domain.step import MODEL, OWN_STEPS, Effect, StepStatus
 from agentflow.policy.claim import refuse_claim, refuse_key
@@ -160,6 +160,6 @@ def test_a_failure_that_may_have_happened_holds_the_key_where_a_second_call_coul
     ids=["completed", "did not happen", "in doubt"],
 )
 def test_success_spends_a_key_and_certain_failure_frees_it_and_doubt_holds_it(
-    effect: Effect, outcome: AttemptOutcome, end: KeyEnd
+    effect: Effect, outcome: Completed | Failed | InDoubt, end: KeyEnd
 ) -> None:
     assert decide_key_end(effect, outcome) is end
