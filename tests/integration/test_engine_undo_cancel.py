@@ -135,18 +135,18 @@ def test_a_runs_time_stands_still_while_it_is_undone(agentflow: Harness) -> None
 
     assert (hands.run_row(run_id)["deadline_at"], hands.run_row(run_id)["time_left_s"] > 0) == (None, True)
     claim = hands.claim(run_id, 2)
-    assert claim.call_s == 5
+    assert claim.call_s == pytest.approx(5, abs=0.01)
     assert hands.run_row(run_id)["deadline_at"] is None
 
 
 def test_an_undoing_has_its_whole_time_though_its_run_has_none_left(agentflow: Harness) -> None:
-    hands = Hands(agentflow, agent := failing(order, budget=Budget(time_s=0.2)))
+    hands = Hands(agentflow, agent := failing(order))
     run_id = begun(hands, agent, steps=1)
     overdue(hands)
     stop(hands, run_id, "deadline")
     hands.advance(run_id)
 
-    assert hands.claim(run_id, 2).call_s == 5
+    assert hands.claim(run_id, 2).call_s == pytest.approx(5, abs=0.01)
 
 
 def test_an_undoing_that_is_tried_again_comes_after_the_deadline_too(agentflow: Harness) -> None:
@@ -192,6 +192,7 @@ def test_an_undoing_that_meets_a_quota_does_not_stop_its_run_in_another_way(agen
     run = worked(hands, agent)
 
     assert (run.status, run.error["kind"], run.record.compensation) == ("failed", "tool_failed", "failed")
+    assert run.record.stop_requested is None
     assert hands.causes() == {"quota", "compensation_failed"}
 
 

@@ -236,6 +236,20 @@ def test_an_unsafe_failure_that_may_have_happened_is_a_persons(agentflow: Harnes
     assert (standing(hands, run_id), path_of(hands, run_id)) == (("waiting_human", "in_doubt"), [("pay", "in_doubt")])
 
 
+def test_what_comes_next_is_not_begun_before_it_is_confirmed(agentflow: Harness, till: Till) -> None:
+    @tool(effect="read")
+    def count(pay: dict[str, Any]) -> int:
+        return int(pay["number"])
+
+    hands, run_id = begun(agentflow, till, Pipeline("counting", [a_payment(verify_after=True), count]))
+    hands.do(run_id)
+    assert path_of(hands, run_id) == [("pay", "in_doubt"), ("verify", "pending")]
+    hands.work()
+
+    assert path_of(hands, run_id) == [("pay", "ok"), ("verify", "ok"), ("count", "ok")]
+    assert agentflow.client.get(run_id).result == 1
+
+
 def test_a_run_that_its_tool_ends_waits_for_what_is_found(agentflow: Harness, till: Till) -> None:
     @tool(effect="keyed", verify_after=True, settle_s=5, ends_run=True)
     def hand_over(ctx: Context, url: str) -> str:
