@@ -60,8 +60,8 @@ demo: $(STAMP) ## Start everything here and run the refund agent under injected 
 	@$(PYTHON) -m examples.refunds.demo
 
 .PHONY: test
-test: $(STAMP) ## Run the tests (ARGS="-k lease" for some of them)
-	@$(PYTHON) -m pytest $(ARGS)
+test: $(STAMP) ## Run the tests in two processes (ARGS="-k lease" for some of them, "-n 0" for one process)
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 .PHONY: test-long
 test-long: $(STAMP) ## Run the tests that take minutes, which `make test` leaves out

@@ -13,11 +13,15 @@ from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import IllegalTransition
 from agentflow.domain.run import RUN_TRANSITIONS, Ending, Reserved, Run, RunStatus
 from agentflow.domain.step import Step
+from agentflow.domain.waiting import SETTLING, VERIFYING
 from agentflow.store.database import Transaction
 from agentflow.store.rows import run_of, step_of
 
 # While a person is waited for, or what a run did is undone, its deadline stands still.
 _STANDS_STILL = {RunStatus.WAITING_HUMAN, RunStatus.PAUSED, RunStatus.COMPENSATING}
+
+# Nor does a doubt cost it time that is being verified.
+_IN_DOUBT = {VERIFYING, SETTLING}
 
 
 def lock(tx: Transaction, run_id: str) -> tuple[Run, datetime] | None:
@@ -68,7 +72,7 @@ def set_status(
         run_id=run.run_id,
         status=status,
         waiting_reason=waiting,
-        stands_still=status in _STANDS_STILL,
+        stands_still=status in _STANDS_STILL or waiting in _IN_DOUBT,
     )
     if status is not run.status:
         _log_transition(tx, run, status, reason, step_index)

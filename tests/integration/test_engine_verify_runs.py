@@ -54,6 +54,18 @@ ENDED = {"cancel": (cancel, "cancelled"), "deadline": (overrun, "failed")}
 ENDS = pytest.mark.parametrize(("end", "status"), ENDED.values(), ids=list(ENDED))
 
 
+def test_a_runs_time_stands_still_while_its_step_is_verified(agentflow: Harness, till: Till) -> None:
+    till.pays(till.books_and_cuts)
+    hands, run_id = doubted(agentflow, till)
+
+    row = hands.run_row(run_id)
+    hands.work()
+
+    assert (row["waiting_reason"], row["deadline_at"]) == ("verifying", None)
+    assert 0 < row["time_left_s"] <= 900
+    assert agentflow.client.get(run_id).status == "done"
+
+
 @ENDS
 def test_a_run_that_is_stopped_verifies_first_and_is_not_over_before(
     agentflow: Harness, till: Till, end: Any, status: str

@@ -73,7 +73,11 @@ def test_a_providers_wish_is_read_and_cut_at_an_hour(
     assert least <= error.retry_after_s <= most
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", date(days=-1)])
+@pytest.mark.parametrize(
+    "text",
+    ["0", "-1", "soon", "nan", "inf", date(days=-1)],
+    ids=["zero", "below", "a word", "nan", "inf", "yesterday"],
+)
 def test_a_providers_wish_that_makes_no_sense_is_none(
     server: FaultyServer, client: VendorClient, provider: str, text: str
 ) -> None:
