@@ -20,6 +20,7 @@ DEMANDING = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests together, and the demanding files in one line."""
     for item in items:

@@ -32,10 +32,11 @@ AGENTS = "tests.integration.workers.agents"
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """A worker that a test module wants: its pool, and the agent modules that it knows."""
+    """A worker that a test module wants: its pool, the agent modules that it knows, and how many steps it takes."""
 
     pool: str
     agents: tuple[str, ...]
+    concurrency: int | None = None
 
     @property
     def modules(self) -> str:
@@ -68,6 +69,8 @@ class Stack:
         """Start one more worker; `ready()` waits until it has registered."""
         name = f"{plan.pool}-{len(self.nodes)}"
         command = [sys.executable, "-m", "agentflow", "worker", plan.pool]
+        if plan.concurrency is not None:
+            command += ["-c", str(plan.concurrency)]
         environment = {**self._environment, "AGENTFLOW_AGENTS": plan.modules}
         log = self._folder / f"{name}.log"
         node = WorkerNode(WorkerContainer(name, command, environment, log, self.truth.is_registered), plan.pool)

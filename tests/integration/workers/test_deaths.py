@@ -17,7 +17,7 @@ from tests.integration.workers.stack import Stack, WorkerPlan
 from tests.integration.workers.waiting import until
 
 WORKERS = (
-    WorkerPlan("default", ("deaths",)),
+    WorkerPlan("default", ("deaths",), concurrency=8),
     WorkerPlan("models", ("deaths",)),
     WorkerPlan("quarantine", ("deaths",)),
 )

@@ -44,7 +44,7 @@ def test_a_step_that_no_worker_knows_is_parked_and_told_of_until_one_comes_that_
     stack.worker("default").container.stop()
 
     run = handle.wait(30)
-    assert (run.status, run.result) == ("done", "scanned p1")
+    assert (run.status, run.result, run.error) == ("done", "scanned p1", None)
     assert len(stack.world.arrivals("scan")) == 1
 
 

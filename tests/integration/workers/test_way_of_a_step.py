@@ -43,7 +43,8 @@ def test_pytest_celery_sees_the_workers_and_their_queues(celery_setup: CeleryTes
     served = sorted(sorted(queue["name"] for queue in each) for each in queues.values())
 
     tools = ["announce", "charge", "enter", "pack", "price", "refuse", "reserve"]
-    assert served == [["coordinator", "model"], [f"tool.{name}" for name in tools]]
+    relays = ["outbox.email", "outbox.webhook"]
+    assert served == [["coordinator", "model"], [*relays, *(f"tool.{name}" for name in tools)]]
 
 
 def test_each_tool_is_a_task_of_its_own_name_in_its_own_queue(stack: Stack, listener: Listener) -> None:

@@ -18,7 +18,8 @@ _POLL_S = 0.02
 
 def arrive(ctx: Context, tool: str, **facts: Any) -> None:
     """Write down that a call reached the world."""
-    write(tool, run=ctx.run.run_id, key=ctx.idempotency_key, attempt=ctx.attempt, **facts)
+    call = {"run": ctx.run.run_id, "key": ctx.idempotency_key, "attempt": ctx.attempt}
+    write(tool, **{**call, **facts})
 
 
 def write(tool: str, **facts: Any) -> None:
