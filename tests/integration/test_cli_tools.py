@@ -151,8 +151,10 @@ def test_resume_of_what_is_neither_paused_nor_broken_says_so(fleet: Fleet) -> No
         (
             ("pause", "pya", "--reason", "typo"),
             1,
-            f"no worker has registered a tool or a model 'pya'; registered: 'look', '{MODEL}', 'outbox.email', "
-            "'outbox.webhook', 'pay'",
+            (
+                f"no worker has registered a tool or a model 'pya'; registered: 'look', '{MODEL}', 'outbox.email', "
+                "'outbox.webhook', 'pay'"
+            ),
         ),
         (("resume", "pya"), 1, "no worker has registered a tool or a model 'pya'"),
         (("pause", "pay", "--reason", ""), 2, "reason='': give a str of 1 to 500 printable characters"),
