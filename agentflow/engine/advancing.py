@@ -21,7 +21,7 @@ from agentflow.engine.runtime import Runtime
 from agentflow.engine.skipping import skip_unbegun
 from agentflow.engine.undoing import plan_undo
 from agentflow.policy.fallback import fall_back
-from agentflow.store import conversations, runs, steps
+from agentflow.store import conversations, doubts, runs, steps
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
@@ -150,7 +150,7 @@ def _stop(tx: Transaction, run_id: str, declaration: Declaration | None) -> Adva
         return Advanced("stopping", woken)
     if reason == CANCEL:
         return Advanced("stopped", [*woken, *close_run(tx, run, RunStatus.CANCELLED, reason)])
-    plan = _plan_end(declaration, run, reason, runs.history(tx, run_id), steps.late_outputs(tx, run_id))
+    plan = _plan_end(declaration, run, reason, runs.history(tx, run_id), doubts.late_outputs(tx, run_id))
     return None if plan is None else Advanced("stopped", [*woken, *apply_plan(tx, run, plan, reason=reason)])
 
 

@@ -14,7 +14,7 @@ from agentflow.domain.run import Run
 from agentflow.domain.step import Effect, Step, StepStatus
 from agentflow.engine.failures import error_of
 from agentflow.engine.runtime import Runtime
-from agentflow.store import logs, steps
+from agentflow.store import doubts, logs
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
 
@@ -44,4 +44,4 @@ def late_outputs(runtime: Runtime, run: Run, history: Sequence[Step]) -> Mapping
     """Return what steps gave whose records came too late; nothing, without a question, where every effect is well."""
     if all(step.status is StepStatus.OK or step.effect is Effect.READ for step in history):
         return {}
-    return runtime.database.glance(lambda tx: steps.late_outputs(tx, run.run_id))
+    return runtime.database.glance(lambda tx: doubts.late_outputs(tx, run.run_id))

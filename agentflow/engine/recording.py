@@ -24,7 +24,7 @@ from agentflow.engine.standing import settle_standing
 from agentflow.engine.verifying import as_unconfirmed, begin_verification, drop_needless, is_too_early
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.policy.scratchpad import merged
-from agentflow.store import keys, logs, outbox, runs, steps
+from agentflow.store import doubts, keys, logs, outbox, runs, steps
 from agentflow.store.database import Transaction
 
 _STATUS: Mapping[type, StepStatus] = {
@@ -145,7 +145,7 @@ class _Record:
         hints = self._settle(outcome)
         if self.step.status is StepStatus.IN_DOUBT:
             # Its own attempt has the last word; nobody needs to ask any more.
-            steps.skip_verification(self.tx, self.step)
+            doubts.skip_verification(self.tx, self.step)
         if isinstance(outcome, Retrying):
             return self._retry(outcome, hints)
         hints += self._finish(outcome)

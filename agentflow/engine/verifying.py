@@ -26,7 +26,7 @@ from agentflow.engine.failures import failed_of
 from agentflow.policy.keys import KeyEnd
 from agentflow.policy.recovery import POISON_DEATHS
 from agentflow.policy.scratchpad import merged
-from agentflow.store import keys, logs, outbox, runs, steps
+from agentflow.store import doubts, keys, logs, outbox, runs, steps
 from agentflow.store.database import Transaction
 from agentflow.store.steps import PlannedStep
 
@@ -121,7 +121,7 @@ def _in_its_doubt(tx: Transaction, verification: LockedStep) -> LockedStep | Non
 
 def confirm(tx: Transaction, run: Run, step: LockedStep, given: Completed) -> list[Hint]:
     """End a locked step in doubt that did happen, as if its attempt had recorded what it gave."""
-    steps.settle_doubt(tx, step, StepStatus.OK, output=given.output, flags=given.flags, noted=given.scratchpad or None)
+    doubts.settle(tx, step, StepStatus.OK, output=given.output, flags=given.flags, noted=given.scratchpad or None)
     hints = outbox.queue(tx, given.outbox, tenant=run.tenant, run_id=run.run_id, step_index=step.step_index)
     runs.note_outcome(tx, run, step.step_index, merged(run.scratchpad, given.scratchpad))
     return [*hints, *(keys.resolve(tx, step, KeyEnd.DONE, given.output) if step.business_key else ())]
@@ -152,7 +152,7 @@ def _repeat(tx: Transaction, run: Run, step: LockedStep, draw: float) -> list[Hi
         retried = {**error, "retry_in_s": round(answered.outcome.after_s, 3)}
         return _try_again(tx, step, retried, answered.outcome.reason, answered.outcome.after_s)
     alert_outcome(tx, run, step, answered.outcome)
-    steps.settle_doubt(tx, step, StepStatus.ERROR, error=error)
+    doubts.settle(tx, step, StepStatus.ERROR, error=error)
     logs.end_attempt(tx, step, StepStatus.ERROR, error=error)
     runs.note_settled(tx, run, step.step_index)
     if answered.stop is not None:
@@ -162,7 +162,7 @@ def _repeat(tx: Transaction, run: Run, step: LockedStep, draw: float) -> list[Hi
 
 def _try_again(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> list[Hint]:
     logs.end_attempt(tx, step, "retried", error=error)
-    steps.retry_doubtful(tx, step, error, reason, after_s)
+    doubts.try_again(tx, step, error, reason, after_s)
     # What has to run alone is left to the sweeper, which knows whether there is a quarantine.
     is_hinted = not after_s and not step.quarantined
     return [Hint(step.task_name, step.queue, step.run_id, step.step_index)] if is_hinted else []
@@ -171,7 +171,7 @@ def _try_again(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reas
 def _leave_to_person(tx: Transaction, run: Run, step: LockedStep, why: str) -> list[Hint]:
     error = {"kind": ErrorKind.UNCONFIRMED, "message": "", **(step.error or {}), "happened": None}
     error["message"] = f"{error['message']}; {why}".removeprefix("; ")
-    steps.leave_to_person(tx, step, error)
+    doubts.leave_to_person(tx, step, error)
     alert_step(tx, run, step, "in_doubt", f"{step.tool_name!r} is in doubt: {error['message']}")
     return []
 

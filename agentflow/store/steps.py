@@ -14,7 +14,6 @@ from agentflow.domain.hint import Hint
 from agentflow.domain.identity import Worker
 from agentflow.domain.run import Reserved
 from agentflow.domain.step import STEP_TRANSITIONS, Effect, StepStatus
-from agentflow.policy.undoing import UNKNOWN
 from agentflow.store.database import Row, Transaction
 from agentflow.store.rows import locked_step_of
 
@@ -94,7 +93,7 @@ def claim(
 
     Return attempt, claimed_at, lease_until, deadline_at.
     """
-    _check(step, StepStatus.RUNNING)
+    check_transition(step, StepStatus.RUNNING)
     row = tx.row(
         "claim_step",
         run_id=step.run_id,
@@ -132,7 +131,7 @@ def settle_unclaimed(
     tx: Transaction, step: LockedStep, status: StepStatus, *, output: Any = None, error: Mapping[str, Any] | None = None
 ) -> None:
     """End a locked, pending step without a call of its own."""
-    _check(step, status)
+    check_transition(step, status)
     tx.run(
         "settle_unclaimed",
         run_id=step.run_id,
@@ -160,7 +159,7 @@ def finish(
     `unconfirmed` is what it gave, where that is verified before it counts: a doubt stays one then.
     """
     if unconfirmed is None or step.status is not StepStatus.IN_DOUBT:
-        _check(step, status)
+        check_transition(step, status)
     tx.run(
         "finish_step",
         run_id=step.run_id,
@@ -171,51 +170,10 @@ def finish(
         output=_dumps(output) if status is StepStatus.OK else None,
         error=_dumps(error) if error is not None else None,
         flags=list(flags),
-        noted=_stored(noted),
-        unconfirmed=_stored(unconfirmed),
+        noted=stored(noted),
+        unconfirmed=stored(unconfirmed),
         waiting_reason=waiting_reason,
     )
-
-
-def settle_doubt(
-    tx: Transaction,
-    step: LockedStep,
-    status: StepStatus,
-    *,
-    output: Any = None,
-    error: Mapping[str, Any] | None = None,
-    flags: Sequence[str] = (),
-    noted: Mapping[str, Any] | None = None,
-) -> None:
-    """End a locked step that is in doubt, by what was found out since its attempt."""
-    _check(step, status)
-    tx.run(
-        "settle_doubt",
-        run_id=step.run_id,
-        step_index=step.step_index,
-        status=status,
-        output=_dumps(output) if status is StepStatus.OK else None,
-        error=_stored(error),
-        flags=list(flags),
-        noted=_stored(noted),
-    )
-
-
-def retry_doubtful(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:
-    """Let a locked step that is in doubt be tried again in `after_s` seconds: it certainly did not happen."""
-    _check(step, StepStatus.PENDING)
-    where = {"run_id": step.run_id, "step_index": step.step_index}
-    tx.run("retry_doubtful", error=_dumps(error), reason=reason, after_s=after_s, **where)
-
-
-def leave_to_person(tx: Transaction, step: LockedStep, error: Mapping[str, Any]) -> None:
-    """Let a person say what became of a locked step that is in doubt."""
-    tx.run("leave_to_person", run_id=step.run_id, step_index=step.step_index, error=_dumps(error))
-
-
-def skip_verification(tx: Transaction, step: LockedStep) -> None:
-    """Drop the verification of a step that has its outcome."""
-    tx.run("skip_verification", run_id=step.run_id, step_index=step.step_index)
 
 
 def next_index(tx: Transaction, run_id: str) -> int:
@@ -224,21 +182,9 @@ def next_index(tx: Transaction, run_id: str) -> int:
     return int(row["step_index"]) if row else 0
 
 
-def late_outputs(tx: Transaction, run_id: str) -> Mapping[int, Any]:
-    """Return what steps gave whose records came too late, by their index; UNKNOWN where only that they happened."""
-    late: dict[int, Any] = {}
-    for row in tx.rows("late_results", run_id=run_id):
-        index, result = row["step_index"], row["late_result"]
-        if "output" in result:
-            late[index] = result["output"]
-        elif (result.get("error") or {}).get("happened") is True:
-            late.setdefault(index, UNKNOWN)
-    return late
-
-
 def retry(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:
     """Park a locked step whose attempt failed, for another attempt in `after_s` seconds."""
-    _check(step, StepStatus.PENDING)
+    check_transition(step, StepStatus.PENDING)
     tx.run(
         "retry_step",
         run_id=step.run_id,
@@ -276,7 +222,7 @@ def wake(tx: Transaction, statement: str, **which: Any) -> Sequence[Hint]:
 
 def take_back(tx: Transaction, step: LockedStep, error: Mapping[str, Any], *, quarantine: bool, deaths: int) -> None:
     """Make a locked step pending again whose attempt was lost."""
-    _check(step, StepStatus.PENDING)
+    check_transition(step, StepStatus.PENDING)
     tx.run(
         "take_back_step",
         run_id=step.run_id,
@@ -299,7 +245,7 @@ def fail_lost(
     waiting_reason: str | None = None,
 ) -> None:
     """End a locked step, or put it in doubt, whose lost attempt may not be repeated."""
-    _check(step, status)
+    check_transition(step, status)
     tx.run(
         "fail_lost_step",
         run_id=step.run_id,
@@ -323,13 +269,15 @@ def _open_step_of(row: Mapping[str, Any]) -> OpenStep:
     return OpenStep(row["step_index"], StepStatus(row["status"]), is_parked, row["waiting_reason"])
 
 
-def _check(step: LockedStep, status: StepStatus) -> None:
+def check_transition(step: LockedStep, status: StepStatus) -> None:
+    """Raise IllegalTransition where no rule allows a step this change of status."""
     if status not in STEP_TRANSITIONS[step.status]:
         where = f"step {step.step_index} of run {step.run_id!r}"
         raise IllegalTransition(f"{where} cannot go from {step.status.value!r} to {status.value!r}")
 
 
-def _stored(value: Mapping[str, Any] | None) -> str | None:
+def stored(value: Mapping[str, Any] | None) -> str | None:
+    """Return a value as it is stored, None for none."""
     return None if value is None else _dumps(value)
 
 

@@ -21,7 +21,7 @@ from agentflow.engine.standing import settle_standing
 from agentflow.engine.undoing import end_compensation
 from agentflow.engine.verifying import completed_of, confirm
 from agentflow.policy.resolution import RESOLVED, Resolution, refuse_resolution, step_in_doubt
-from agentflow.store import keys, operations, runs, steps
+from agentflow.store import doubts, keys, operations, runs, steps
 from agentflow.store.database import Transaction
 
 _TRIED_AGAIN = "retry_resolved"
@@ -72,7 +72,7 @@ def resolve(
         case Resolution.HAPPENED:
             hints = _happened(tx, run, step, answer)
         case Resolution.RETRY:
-            steps.retry_doubtful(tx, step, error, _TRIED_AGAIN, 0.0)
+            doubts.try_again(tx, step, error, _TRIED_AGAIN, 0.0)
             hints = [Hint(step.task_name, step.queue, step.run_id, step.step_index)]
         case Resolution.FAIL:
             hints = _fail(tx, run, step, order, did_not_happen=did_not_happen)
@@ -117,7 +117,7 @@ def _fail(tx: Transaction, run: Run, step: LockedStep, order: Order, *, did_not_
     error = {"kind": RESOLVED, "message": f"{order.by!r} said that it counts as failed{why}", "happened": happened}
     if sent_until := (step.error or {}).get("sent_until"):
         error["sent_until"] = sent_until
-    steps.settle_doubt(tx, step, StepStatus.ERROR, error=error)
+    doubts.settle(tx, step, StepStatus.ERROR, error=error)
     runs.note_settled(tx, run, step.step_index)
     if step.tool_name == COMPENSATE:
         return end_compensation(tx, run, step, is_undone=False)
