@@ -23,7 +23,9 @@ from agentflow.outbox.kinds import builtin_kinds
 from agentflow.settings import Settings, postgres_url
 from agentflow.store import outbox, schema
 from agentflow.store.database import Database
+from bench import usage
 from bench.figures import Broken, Figure, Skipped
+from bench.waiting import until
 
 _LETTERS = 1_000
 _WARM_UP = 50
@@ -45,6 +47,7 @@ def measure(folder: Path) -> Iterator[Figure]:
         statuses = {row["status"] for row in _rows(runtime)}
         runtime.database.close()
         arrived = server.close()
+    until(lambda: not usage.servers(folder), "end of the servers")
     if arrived != {"letters": _LETTERS + _WARM_UP, "ids": _LETTERS + _WARM_UP} or statuses != {"sent"}:
         raise Broken(f"of {_LETTERS + _WARM_UP} letters there arrived {arrived}; in the outbox they are {statuses}")
     yield Figure("one e-mail, by one relay", took_s / _LETTERS * 1_000, "ms", _GOAL_MS)
