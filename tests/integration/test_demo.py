@@ -182,7 +182,13 @@ def test_the_demo_proves_that_nothing_was_done_twice(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
 def test_nothing_is_left_of_a_demo_that_is_ended(tmp_path: Path, end: signal.Signals) -> None:
-    with subprocess.Popen(COMMAND, env=environment(tmp_path), stdout=subprocess.PIPE, text=True) as demo:
+    # A shell that starts the tests in its background has them, and what they start, ignore SIGINT.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(COMMAND, env=environment(tmp_path), stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    with started as demo:
         assert demo.stdout is not None
         said = ""
         while "The help desk" not in said:
