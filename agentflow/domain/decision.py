@@ -61,10 +61,13 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class EndUndone:
-    """The engine's own: the run ends as it was going to; `compensation` is what became of its effects."""
+    """The engine's own: the run ends as it was going to.
+
+    `compensation` is what became of its effects, None of a run that had none to undo.
+    """
 
     ending: Ending
-    compensation: Compensation
+    compensation: Compensation | None
     message: str = ""
 
 

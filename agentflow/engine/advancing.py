@@ -11,7 +11,7 @@ import structlog
 from agentflow.declare.declaration import Declaration
 from agentflow.domain.decision import Done, EndUndone, Fail
 from agentflow.domain.hint import Hint
-from agentflow.domain.run import Compensation, Ending, OnFailure, Run, RunStatus
+from agentflow.domain.run import Ending, OnFailure, Run, RunStatus
 from agentflow.domain.step import Effect, Step
 from agentflow.engine.closing import close_run
 from agentflow.engine.deciding import apply_plan, fail_plan, make_plan
@@ -19,7 +19,7 @@ from agentflow.engine.late import late_outputs
 from agentflow.engine.plan import Plan
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.skipping import skip_unbegun
-from agentflow.engine.undoing import plan_undo
+from agentflow.engine.undoing import plan_cancellation
 from agentflow.policy.fallback import fall_back
 from agentflow.store import conversations, doubts, runs, steps
 from agentflow.store.alerts import raise_alert
@@ -164,8 +164,9 @@ def _plan_end(
     if undoes and declaration is None and any(_has_effect(step) for step in history):
         return None
     if reason == CANCEL_AND_UNDO:
-        undoing = plan_undo(declaration, run, history, cancelled, late) if declaration else None
-        return undoing or Plan(run.version, EndUndone(cancelled, Compensation.DONE))
+        if declaration is None:
+            return Plan(run.version, EndUndone(cancelled, None))
+        return plan_cancellation(declaration, run, history, cancelled, late)
     if isinstance(decision, Done) or declaration is None:
         return Plan(run.version, decision)
     return fail_plan(declaration, run, history, decision, late)

@@ -115,7 +115,9 @@ def begin_undo(tx: Transaction, run: Run, plan: Plan, ending: Ending) -> list[Hi
     return hints
 
 
-def end_undone(tx: Transaction, run: Run, ending: Ending, compensation: Compensation, message: str) -> list[Hint]:
+def end_undone(
+    tx: Transaction, run: Run, ending: Ending, compensation: Compensation | None, message: str
+) -> list[Hint]:
     """End a locked run as it was going to before its effects were undone, and page where one could not be."""
     if run.ending is None:
         _alert_ending(tx, run, ending)

@@ -36,6 +36,13 @@ def plan_failure(
     return None if ending is None else plan_undo(declaration, run, history, ending, late)
 
 
+def plan_cancellation(declaration: Declaration, run: Run, history: Sequence[Step], ending: Ending, late: Late) -> Plan:
+    """Return how a run that is cancelled with undoing goes on; one that did nothing to undo just ends."""
+    if not effects_of(history, takes_none(declaration), late):
+        return Plan(run.version, EndUndone(ending, None))
+    return plan_undo(declaration, run, history, ending, late)
+
+
 def plan_undo(declaration: Declaration, run: Run, history: Sequence[Step], ending: Ending, late: Late) -> Plan:
     """Return what comes next in a run that ends so."""
     compensators = takes_none(declaration)

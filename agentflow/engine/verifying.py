@@ -163,9 +163,15 @@ def _repeat(tx: Transaction, run: Run, step: LockedStep, draw: float) -> list[Hi
 def _try_again(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> list[Hint]:
     logs.end_attempt(tx, step, "retried", error=error)
     doubts.try_again(tx, step, error, reason, after_s)
-    # What has to run alone is left to the sweeper, which knows whether there is a quarantine.
-    is_hinted = not after_s and not step.quarantined
-    return [Hint(step.task_name, step.queue, step.run_id, step.step_index)] if is_hinted else []
+    return [] if after_s else hints_of_repeat(step)
+
+
+def hints_of_repeat(step: LockedStep) -> list[Hint]:
+    """Return the hint of a step that is tried again now; what has to run alone is left to the sweeper.
+
+    That knows whether there is a quarantine.
+    """
+    return [] if step.quarantined else [Hint(step.task_name, step.queue, step.run_id, step.step_index)]
 
 
 def _leave_to_person(tx: Transaction, run: Run, step: LockedStep, why: str) -> list[Hint]:

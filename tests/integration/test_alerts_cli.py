@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_alerts_are_listed_with_their_age_times_topic_message_and_run(project: P
     listed = project.run("alerts", COLUMNS="140").stdout.splitlines()
 
     assert [line.split() for line in listed[:1]] == [["when", "times", "topic", "message", "run"]]
-    assert listed[1].split()[1:] == ["s", "ago", "2", "unserved:shop:pay", "nobody", "serves", "'pay'", "yet"]
+    assert re.fullmatch(r"[0-9] s ago +2 +unserved:shop:pay +nobody serves 'pay' yet", listed[1].strip())
     assert listed[2].split()[:5] == ["3", "h", "ago", "1", "bug:pay"]
     assert (RUN in listed[2], "\x1b" in listed[2]) == (True, False)
 

@@ -72,6 +72,7 @@ def test_a_run_that_did_nothing_is_cancelled_at_once(agentflow: Harness) -> None
     run = stopped(hands, begun(hands, agent), UNDO)
 
     assert (run.status, [step.status for step in run.steps]) == ("cancelled", ["skipped"])
+    assert run.record.compensation is None, "there was nothing to undo"
 
 
 def test_a_call_under_way_is_recorded_before_a_cancelled_run_is_undone(agentflow: Harness) -> None:

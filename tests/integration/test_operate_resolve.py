@@ -158,6 +158,20 @@ def test_a_retry_makes_the_call_again_under_the_same_key(agentflow: Harness) -> 
     assert (ARRIVED, agentflow.client.get(run_id).status) == (["parcel 1"], "done")
 
 
+def test_a_call_that_has_to_be_made_alone_is_left_to_the_sweeper_which_knows_where(agentflow: Harness) -> None:
+    hands = Hands(agentflow, shipping)
+    run_id, _ = in_doubt(hands)
+    hands.sql("update agentflow.agent_steps set quarantined = true")
+    hands.drop_hints()
+
+    resolve(hands, run_id, "retry")
+
+    told = list(iter(agentflow.hints.take, None))
+    assert [hint.step_index for hint in told if hint.run_id == run_id] == [None], "the run is hinted, its step is not"
+    hands.work()
+    assert agentflow.client.get(run_id).status == "done"
+
+
 @pytest.mark.parametrize("resolution", ["happened", "retry", "fail"])
 def test_what_the_attempt_in_doubt_records_afterwards_is_refused(agentflow: Harness, resolution: str) -> None:
     hands = Hands(agentflow, shipping)

@@ -19,7 +19,7 @@ from agentflow.domain.step import COMPENSATE, StepStatus
 from agentflow.engine.operating.order import Order, refused
 from agentflow.engine.standing import settle_standing
 from agentflow.engine.undoing import end_compensation
-from agentflow.engine.verifying import completed_of, confirm
+from agentflow.engine.verifying import completed_of, confirm, hints_of_repeat
 from agentflow.policy.resolution import RESOLVED, Resolution, refuse_resolution, step_in_doubt
 from agentflow.store import doubts, keys, operations, runs, steps
 from agentflow.store.database import Transaction
@@ -73,7 +73,7 @@ def resolve(
             hints = _happened(tx, run, step, answer)
         case Resolution.RETRY:
             doubts.try_again(tx, step, error, _TRIED_AGAIN, 0.0)
-            hints = [Hint(step.task_name, step.queue, step.run_id, step.step_index)]
+            hints = hints_of_repeat(step)
         case Resolution.FAIL:
             hints = _fail(tx, run, step, order, did_not_happen=did_not_happen)
         case _:
