@@ -20,8 +20,8 @@ from agentflow.domain.errors import PayloadRefused
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, OutboxMessage
 from agentflow.domain.step import CLEARING, VERIFY
+from agentflow.engine.callee import as_json, call_of
 from agentflow.engine.claiming import Claimed
-from agentflow.engine.clearing import as_json, call_of
 from agentflow.engine.credentials import read_secret
 from agentflow.engine.deadman import TIMER_MARGIN_S
 from agentflow.engine.interrupting import CallOverran, limited

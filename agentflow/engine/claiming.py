@@ -12,7 +12,7 @@ from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
 from agentflow.domain.run import Reserved, Run, RunStatus
 from agentflow.domain.step import APPROVAL, CLEARING, MODEL, OWN_STEPS, Step, StepStatus
 from agentflow.engine.approving import check_approval
-from agentflow.engine.clearing import tool_of
+from agentflow.engine.callee import tool_of
 from agentflow.engine.deadman import boottime
 from agentflow.engine.preparing import PreparedCall, prepare_call
 from agentflow.engine.refusing import NotClaimed, refuse, settle

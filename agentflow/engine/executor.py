@@ -20,9 +20,9 @@ from agentflow.domain.run import Run
 from agentflow.domain.step import MODEL, OWN_STEPS, Effect, Step, StepStatus
 from agentflow.engine.advancing import advance_run
 from agentflow.engine.answering import Answer, answer
+from agentflow.engine.callee import tool_of
 from agentflow.engine.calling import call_tool
 from agentflow.engine.claiming import Claimed, claim_step
-from agentflow.engine.clearing import tool_of
 from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
 from agentflow.engine.deciding import make_plan
 from agentflow.engine.entering import enter_bulkhead
