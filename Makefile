@@ -67,6 +67,22 @@ test: $(STAMP) ## Run the tests in two processes (ARGS="-k lease" for some of th
 test-long: $(STAMP) ## Run the tests that take minutes, which `make test` leaves out
 	@$(PYTHON) -m pytest -m long $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP) ## Break everything for a while, heal it, and check what is left (SEED=1 DURATION=900, in seconds)
+	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) --duration $(or $(DURATION),900) $(ARGS)
+
+.PHONY: crashpoints
+crashpoints: $(STAMP) ## Kill and freeze a process at each of its points, and check what is left
+	@$(PYTHON) -m tests.crashpoints $(ARGS)
+
+.PHONY: mutants
+mutants: $(STAMP) ## Take each guard of the protocol out of a copy, and see the tests fail
+	@$(PYTHON) -m tests.mutants $(ARGS)
+
+.PHONY: model
+model: $(STAMP) ## Explore the model of the protocol, and print a counterexample for each guard that is left out
+	@$(PYTHON) -m tests.model $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types and imports
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)

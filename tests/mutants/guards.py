@@ -1,0 +1,173 @@
+"""The guards of the protocol: what each keeps from happening, how it is taken out, and who has to notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.mutants.patch import Patch, patches_of
+
+CRASH_POINTS = "tests/crashpoints"
+MACHINE = "tests/stateful"
+CHAOS = "tests/chaos"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A guard, `patches` that switch it off, and the tests of which at least one must fail then, the quickest first."""
+
+    name: str
+    off: str
+    patches: tuple[Patch, ...]
+    tests: tuple[str, ...]
+
+
+def _integration(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/integration/test_{name}.py" for name in names)
+
+
+GUARDS = (
+    Guard(
+        "fence",
+        "a record is written whatever attempt it belongs to",
+        patches_of(
+            "agentflow/engine/recording.py",
+            (
+                "step is None or (step.claim_token, step.attempt) != (claim.token, claim.attempt):",
+                "step is None:",
+            ),
+        ),
+        (*_integration("engine_fence"), MACHINE, CRASH_POINTS),
+    ),
+    Guard(
+        "claim token",
+        "a claim is known again by its status, and recorded by its attempt alone",
+        (
+            *patches_of(
+                "agentflow/engine/recording.py",
+                ("(step.claim_token, step.attempt) != (claim.token, claim.attempt)", "step.attempt != claim.attempt"),
+            ),
+            *patches_of(
+                "agentflow/engine/claiming.py",
+                ("if step.claim_token == token and step.status is", "if step.status is"),
+            ),
+        ),
+        (*_integration("engine_fence"), MACHINE, CRASH_POINTS),
+    ),
+    Guard(
+        "idempotency record",
+        "whoever holds a business key, the call is made",
+        patches_of(
+            "agentflow/policy/claim.py",
+            (
+                "if record is None or (record.run_id, record.step_index) == (step.run_id, step.step_index):",
+                "if True:",
+            ),
+        ),
+        (*_integration("engine_keys"), MACHINE, CHAOS),
+    ),
+    Guard(
+        "dead man's timer",
+        "a process that was frozen past its lease goes on when it thaws",
+        patches_of(
+            "agentflow/engine/deadman.py",
+            ("            self._timer.set(at)\n", "            pass\n"),
+        ),
+        ("tests/integration/workers/test_deaths.py", CRASH_POINTS),
+    ),
+    Guard(
+        "settle_s",
+        "a verification asks at once, and believes what it does not find",
+        patches_of(
+            "agentflow/engine/planning.py",
+            ("settle_s = SETTLE_S if tool.settle_s is None else tool.settle_s", "settle_s = 0.0"),
+        ),
+        (*_integration("engine_verifying"), CHAOS),
+    ),
+    Guard(
+        "the run's own lock",
+        "a run is read, and not locked, before its steps are",
+        patches_of(
+            "agentflow/store/sql/claim.sql",
+            ("where r.run_id = %(run_id)s\nfor update of r\n", "where r.run_id = %(run_id)s\n"),
+        ),
+        (*_integration("engine_siblings"), MACHINE),
+    ),
+    Guard(
+        "sweeper",
+        "nobody looks for what nobody moves",
+        patches_of(
+            "agentflow/engine/sweeper.py",
+            (
+                "            return False\n        self._sweeps += 1\n",
+                "            return False\n        return True\n        self._sweeps += 1\n",
+            ),
+        ),
+        (*_integration("engine_sweeper"), MACHINE, CRASH_POINTS),
+    ),
+    Guard(
+        "outbox's sending",
+        "a message is handed over without a word of it before",
+        patches_of(
+            "agentflow/store/sql/outbox.sql",
+            ("set status = 'sending', attempt = %(attempt)s,", "set status = 'claimed', attempt = %(attempt)s,"),
+            (
+                "            and status = 'sending'\n    ) as is_sending",
+                "            and status = 'claimed'\n    ) as is_sending",
+            ),
+            ("        and status = any(%(before_sent)s::text[])", "        and status = 'claimed'"),
+            (
+                "and attempt = %(attempt)s\n    and status = any(%(before)s::text[])",
+                "and attempt = %(attempt)s\n    and status = 'claimed'",
+            ),
+        ),
+        (*_integration("outbox_recovery"), CRASH_POINTS),
+    ),
+    Guard(
+        "budget reservation",
+        "a model call is made without room set aside for it",
+        patches_of(
+            "agentflow/engine/claiming.py", ("reserved=call.reserved if call else Reserved(),", "reserved=Reserved(),")
+        ),
+        (*_integration("engine_reservations"), MACHINE),
+    ),
+    Guard(
+        "approval binding",
+        "an approval holds for whatever the call has become",
+        patches_of("agentflow/policy/approval.py", ("if approval.args_hash != step.args_hash:", "if False:")),
+        (*_integration("approvals"), MACHINE),
+    ),
+    Guard(
+        "idle-in-transaction timeout",
+        "a frozen process keeps its locks for as long as it is frozen",
+        patches_of(
+            "agentflow/store/database.py",
+            ('"idle_in_transaction_session_timeout": "15s"', '"idle_in_transaction_session_timeout": "0"'),
+        ),
+        (CRASH_POINTS,),
+    ),
+    Guard(
+        "intent before the call",
+        "a call that is repeated is not known to have been begun",
+        patches_of(
+            "agentflow/policy/recovery.py",
+            ("    if effect is Effect.UNSAFE:\n        return PutInDoubt()\n", ""),
+        ),
+        ("tests/unit/test_policy_recovery.py", CRASH_POINTS, MACHINE),
+    ),
+    Guard(
+        "leases by class",
+        "an unsafe or verified step is taken back on a missing heartbeat",
+        patches_of(
+            "agentflow/policy/recovery.py",
+            (
+                "Effect.VERIFIED: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN}),",
+                "Effect.VERIFIED: frozenset(Evidence),",
+            ),
+            (
+                "Effect.UNSAFE: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN}),",
+                "Effect.UNSAFE: frozenset(Evidence),",
+            ),
+        ),
+        ("tests/unit/test_policy_recovery.py", CRASH_POINTS),
+    ),
+)
