@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from agentflow import Pipeline, tool
-from agentflow.engine.sweeper import DEAD_S, GRACE_S
+from agentflow.engine.sweeper import DEAD_S, GAP_S, GRACE_S
 from agentflow.store import sweeps
 from agentflow.store.database import Transaction
 from bench.figures import Broken, Figure
@@ -126,7 +126,7 @@ def _sweep_ms(stack: Stack) -> dict[str, float]:
     """Return the median time of each statement that every sweep runs."""
     judge = str(_sql(stack, "select worker_id from agentflow.workers limit 1")[0]["worker_id"])
     statements: dict[str, Callable[[Transaction], Any]] = {
-        "lost steps": lambda tx: sweeps.lost_steps(tx, judge=judge, dead_s=DEAD_S, most=_MOST),
+        "lost steps": lambda tx: sweeps.lost_steps(tx, judge=judge, dead_s=DEAD_S, gap_s=GAP_S, most=_MOST),
         "overdue runs": lambda tx: sweeps.stop_overdue(tx, most=_MOST),
         "forgotten runs": lambda tx: sweeps.revive_forgotten(tx, most=_MOST),
         "lost hints": lambda tx: sweeps.hintable(tx, grace_s=GRACE_S, most=_MOST),

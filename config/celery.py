@@ -25,6 +25,8 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_transport_options = TRANSPORT_OPTIONS
 broker_heartbeat = 0
+# A Redis without memory refuses what a worker writes when it takes a message; that passes, and must not end it.
+broker_channel_error_retry = True
 
 # SIGTERM waits for what runs, however long. After SIGQUIT it may finish for this long; the sweeper takes back the rest.
 worker_soft_shutdown_timeout = 30.0

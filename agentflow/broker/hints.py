@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +24,13 @@ from agentflow.domain.hint import Hint
 log = structlog.get_logger("agentflow.broker")
 
 _FAILURES = (OperationalError, RedisError, OSError)
+# Whoever publishes has work to do: a broker that hangs costs it so long at most, and once in so long.
+_TIMEOUT_S = 2.0
+_PAUSE_S = 1.0
 
 
 class BrokerHints:
-    """Hints over Celery's broker. One connection per process, kept; one try per hint, never a wait.
+    """Hints over Celery's broker: one connection per process, one try per hint, and after a failure none for a second.
 
     Messages go to the default exchange with the queue's name as routing key: a named exchange's bindings live in
     Redis, and after FLUSHALL a kept producer would publish to nowhere without an error.
@@ -38,17 +42,21 @@ class BrokerHints:
         self._connection: Any = None
         self._producer: Any = None
         self._pid = 0
+        self._silent_until = 0.0
 
     def publish(self, hints: Sequence[Hint]) -> bool:
         """Publish hints; return False at the first that does not go through, and leave the rest to the sweeper."""
         if not hints:
             return True
         with self._lock:
+            if time.monotonic() < self._silent_until:
+                return False
             try:
                 for hint in hints:
                     self._send(hint)
             except _FAILURES as error:
                 log.warning("hints_not_published", hints=len(hints), error=type(error).__name__)
+                self._silent_until = time.monotonic() + _PAUSE_S
                 self._drop()
                 return False
         return True
@@ -97,8 +105,8 @@ class BrokerHints:
 
     def _connect(self) -> Any:
         url = self._app.conf.broker_url
-        timeout_s = TRANSPORT_OPTIONS["socket_connect_timeout"]
-        return Connection(url, transport_options=TRANSPORT_OPTIONS, connect_timeout=timeout_s)
+        options = {**TRANSPORT_OPTIONS, "socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
+        return Connection(url, transport_options=options, connect_timeout=_TIMEOUT_S)
 
     def _drop(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

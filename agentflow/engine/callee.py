@@ -11,6 +11,7 @@ from agentflow.declare.declaration import Declaration
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import PayloadRefused
+from agentflow.domain.quoting import quoted
 from agentflow.domain.step import CLEARING, COMPENSATE, VERIFY
 from agentflow.domain.verdict import Happened, NotHappened, Unknown
 
@@ -52,8 +53,9 @@ def as_json(tool: Tool[Any, Any], step: LockedStep, returned: Any) -> Any:
         case NotHappened():
             return {"verdict": "not_happened"}
         case Unknown(reason):
-            return {"verdict": "unknown", "reason": str(reason)}
-    raise PayloadRefused(f"the verifier answered {returned!r}; answer Happened(result), NotHappened() or Unknown()")
+            return {"verdict": "unknown", "reason": reason if isinstance(reason, str) else quoted(reason)}
+    said = quoted(returned)
+    raise PayloadRefused(f"the verifier answered {said}; answer Happened(result), NotHappened() or Unknown()")
 
 
 def _call(tool: Tool[Any, Any], parsed: Any, context: Context) -> Any:

@@ -28,6 +28,7 @@ from agentflow.engine.interrupting import CallOverran, limited
 from agentflow.engine.runtime import Runtime
 from agentflow.policy.happening import happened
 from agentflow.policy.taxonomy import classify_with
+from agentflow.policy.taxonomy.excerpt import describe, text_of
 from agentflow.store.database import is_passing
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def call_tool(
     try:
         call = call_of(tool, claim.step)
     except ValueError as error:
-        return Failed("bad_input", f"the arguments of {tool.name!r} do not fit: {error}", happened=False)
+        return Failed("bad_input", f"the arguments of {tool.name!r} do not fit: {text_of(error)}", happened=False)
     context = _context(runtime, claim, tool, connection)
     effect = claim.step.effect
     try:
@@ -81,9 +82,10 @@ def _failed(runtime: Runtime, claim: Claim, tool: Tool[Any, Any], context: Conte
 def _kept(tool: Tool[Any, Any], step: LockedStep, context: Context, returned: Any) -> AttemptOutcome:
     try:
         return _completed(as_json(tool, step, returned), context)
-    except PayloadRefused as error:
+    except Exception as error:  # noqa: BLE001 - a type of the user's own may raise anything when it is read
         took_effect = happened(step.effect, said=True)
-        return Failed("bad_output", f"what {tool.name!r} gave cannot be kept: {error}", took_effect)
+        why = text_of(error) if isinstance(error, PayloadRefused) else describe(error)
+        return Failed("bad_output", f"what {tool.name!r} gave cannot be kept: {why}", took_effect)
 
 
 def _completed(result: Any, context: Context) -> Completed:

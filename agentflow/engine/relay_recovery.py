@@ -39,7 +39,10 @@ _WHY: Mapping[Evidence, str] = {
 
 
 class OutboxRecovery:
-    """What one worker's sweeper does for the outbox; `dead_s` is how old a dead worker's heartbeat is."""
+    """What one worker's sweeper does for the outbox.
+
+    `dead_s` is how old a dead worker's heartbeat is, `gap_s` how old the judge's own may be.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class OutboxRecovery:
         worker_id: str,
         *,
         dead_s: float,
+        gap_s: float,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -58,6 +62,7 @@ class OutboxRecovery:
         self._gate = gate
         self._worker_id = worker_id
         self._dead_s = dead_s
+        self._gap_s = gap_s
         self._now = now
         self._hinted: dict[str, float] = {}
 
@@ -65,7 +70,9 @@ class OutboxRecovery:
         """Take back what is lost, and have relays look for what is due."""
         self._take_back(
             self._database.glance(
-                lambda tx: outbox_sweeps.lost(tx, judge=self._worker_id, dead_s=self._dead_s, most=_MOST)
+                lambda tx: outbox_sweeps.lost(
+                    tx, judge=self._worker_id, dead_s=self._dead_s, gap_s=self._gap_s, most=_MOST
+                )
             )
         )
         due = self._database.glance(lambda tx: outbox_sweeps.due_kinds(tx, grace_s=GRACE_S))

@@ -24,6 +24,8 @@ log = structlog.get_logger("agentflow.sweeper")
 
 # A worker whose heartbeat is this old is dead, if the judge's own has been unbroken for as long.
 DEAD_S = 7.0
+# A judge that missed beats for this long can't tell others' silence from its own; nor can one whose last is older.
+GAP_S = 5.0
 # A hint may take this long from its commit to its queue, or from a queue to a claim, before it counts as lost.
 GRACE_S = 3.0
 _TURN_S = 5.0
@@ -46,7 +48,7 @@ class Sweeper:
         self._queues = queues
         self._worker_id = worker_id
         self._gate = gate or OpenGate()
-        self._outbox = OutboxRecovery(database, hints, queues, self._gate, worker_id, dead_s=DEAD_S)
+        self._outbox = OutboxRecovery(database, hints, queues, self._gate, worker_id, dead_s=DEAD_S, gap_s=GAP_S)
         self._sweeps = 0
 
     def sweep(self) -> bool:
@@ -78,7 +80,7 @@ class Sweeper:
     def _take_back_lost(self) -> None:
         self._take_back(
             self._database.atomically(
-                lambda tx: sweeps.lost_steps(tx, judge=self._worker_id, dead_s=DEAD_S, most=_MOST)
+                lambda tx: sweeps.lost_steps(tx, judge=self._worker_id, dead_s=DEAD_S, gap_s=GAP_S, most=_MOST)
             )
         )
 

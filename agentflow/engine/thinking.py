@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,11 +17,14 @@ from agentflow.domain.errors import PayloadRefused
 from agentflow.domain.failure import ErrorKind
 from agentflow.domain.message import Message, ToolCall
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, ModelCallLog
+from agentflow.domain.quoting import quoted
 from agentflow.engine.credentials import read_secret
 from agentflow.engine.preparing import PreparedCall
 from agentflow.engine.runtime import Runtime
 from agentflow.llm.protocol import ModelClient, ModelRequest, ModelResponse
+from agentflow.llm.usable import usable
 from agentflow.policy.taxonomy import classify_error
+from agentflow.policy.taxonomy.excerpt import text_of
 
 _FIRST_ERROR = 400
 
@@ -33,7 +35,7 @@ def call_model(runtime: Runtime, claim: Claim, agent: Agent, call: PreparedCall)
     """Ask the model for its next answer; whatever it raises is an outcome too."""
     runtime.credentials.begin_call()
     try:
-        response = _client(runtime, agent, call).complete(call.request)
+        response = usable(_client(runtime, agent, call).complete(call.request))
     except Exception as error:
         failed = classify_error(error, now=datetime.now(UTC))
         if failed.kind == ErrorKind.BUG:
@@ -82,7 +84,7 @@ def classify_response(agent: Agent, request: ModelRequest, response: ModelRespon
             output["inputs"].append(read_arguments(agent, call))
         except ValueError as error:
             output["inputs"].append(None)
-            output["errors"][str(index)] = {"kind": "bad_input", "message": str(error)}
+            output["errors"][str(index)] = {"kind": "bad_input", "message": payload.sanitise(text_of(error)).value}
     if not calls:
         output.update(_result(agent, answer.value["content"]))
     return Completed(output, model_call=call_log, flags=answer.flags)
@@ -92,10 +94,10 @@ def read_arguments(agent: Agent, call: ToolCall) -> Mapping[str, Any]:
     """Return a call's arguments as stored input; raise ValueError saying what the model has to mend."""
     tool = agent.tools.get(call["name"])
     if tool is None:
-        raise ValueError(f"there is no tool {call['name']!r}; the tools are {', '.join(agent.tools) or 'none'}")
+        raise ValueError(f"there is no tool {quoted(call['name'])}; the tools are {', '.join(agent.tools) or 'none'}")
     try:
-        arguments = json.loads(call["arguments"] or "{}", object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
+        arguments = payload.read(call["arguments"] or "{}")
+    except PayloadRefused as error:
         raise ValueError(f"the arguments are no JSON: {error}") from error
     if not isinstance(arguments, dict):
         kind = type(arguments).__name__
@@ -113,7 +115,7 @@ def _result(agent: Agent, content: str) -> Mapping[str, Any]:
     try:
         return {"result": payload.sanitise(agent.parse_result(content)).value}
     except (ValueError, PayloadRefused) as error:
-        return {"result_error": f"The answer does not have the form that was asked for: {error}"}
+        return {"result_error": f"The answer does not have the form that was asked for: {text_of(error)}"}
 
 
 def _client(runtime: Runtime, agent: Agent, call: PreparedCall) -> ModelClient:
@@ -148,11 +150,3 @@ def _logged_prompt(request: ModelRequest) -> Sequence[Mapping[str, Any]]:
     tools = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in request.tools]
     prompt: list[Mapping[str, Any]] = [{"role": "tools", "tools": tools}] if tools else []
     return [*prompt, *request.messages]
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"the key {repeated[0]!r} stands in it twice")
-    return dict(pairs)

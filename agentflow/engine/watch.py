@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from agentflow.engine.registration import Registration
-from agentflow.engine.sweeper import DEAD_S, Sweeper
+from agentflow.engine.sweeper import DEAD_S, GAP_S, Sweeper
 from agentflow.store import workers
 from agentflow.store.database import Database
 
@@ -23,8 +23,6 @@ TICK_S = 1.0
 BEAT_S = 2.0
 # So much after a moment the sweep that was waiting for it begins: then it is due on the database's clock too.
 _ON_TIME_S = 0.01
-# A judge that missed beats for this long can't tell others' silence from its own.
-_GAP_S = 5.0
 
 
 class Watch:
@@ -74,7 +72,7 @@ class Watch:
 
     def _beat(self) -> None:
         known = self._database.atomically(
-            lambda tx: workers.beat(tx, self._registration.worker_id, gap_s=_GAP_S, draining=self.draining)
+            lambda tx: workers.beat(tx, self._registration.worker_id, gap_s=GAP_S, draining=self.draining)
         )
         if not known:
             self._registration.write(self._database)

@@ -29,7 +29,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "15s",
 }
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-_RETRIED_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
+# Conflicts and locks, a server that stops or starts, and one that is full: of disk, of memory, of connections.
+_RETRIED_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53100", "53200", "53300"}
 PATIENCE_S = 5.0
 
 
@@ -156,6 +157,8 @@ class Database:
             pool_timeout=10,
             pool_recycle=1800,
             json_deserializer=payload.loads,
+            # An error's text goes into logs, and a statement's parameters are what customers said.
+            hide_parameters=True,
             connect_args={
                 "options": options,
                 "application_name": self._application,

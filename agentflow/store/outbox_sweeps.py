@@ -15,9 +15,9 @@ def due_kinds(tx: Transaction, *, grace_s: float) -> Mapping[str, float]:
     return {row["kind"]: row["due_for_s"] for row in tx.rows("due_kinds", grace_s=grace_s)}
 
 
-def lost(tx: Transaction, *, judge: str, dead_s: float, most: int) -> Sequence[LostDelivery]:
+def lost(tx: Transaction, *, judge: str, dead_s: float, gap_s: float, most: int) -> Sequence[LostDelivery]:
     """Return the claimed messages that may be lost, as the worker `judge` sees it."""
-    return [_lost(row) for row in tx.rows("lost_deliveries", judge=judge, dead_s=dead_s, most=most)]
+    return [_lost(row) for row in tx.rows("lost_deliveries", judge=judge, dead_s=dead_s, gap_s=gap_s, most=most)]
 
 
 def by_process(tx: Transaction, worker_id: str) -> Sequence[tuple[LostDelivery, int]]:

@@ -82,9 +82,9 @@ def revive_forgotten(tx: Transaction, *, most: int) -> int:
     return tx.run("revive_forgotten", most=most)
 
 
-def lost_steps(tx: Transaction, *, judge: str, dead_s: float, most: int) -> Sequence[LostStep]:
+def lost_steps(tx: Transaction, *, judge: str, dead_s: float, gap_s: float, most: int) -> Sequence[LostStep]:
     """Return the claimed steps that may be lost, as the worker `judge` sees it."""
-    rows = tx.rows("lost_steps", judge=judge, dead_s=dead_s, most=most)
+    rows = tx.rows("lost_steps", judge=judge, dead_s=dead_s, gap_s=gap_s, most=most)
     return [
         LostStep(str(row["run_id"]), row["step_index"], row["attempt"], row["evidence"], row["bulkhead"])
         for row in rows

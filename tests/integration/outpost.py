@@ -14,7 +14,7 @@ from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import OutboxMessage
 from agentflow.engine.relay_recovery import OutboxRecovery
 from agentflow.engine.relaying import relay_kind
-from agentflow.engine.sweeper import DEAD_S
+from agentflow.engine.sweeper import DEAD_S, GAP_S
 from agentflow.store import outbox
 from agentflow.testing import Harness
 from agentflow.testing.hints import CollectedHints
@@ -90,7 +90,7 @@ class Outpost(Hands):
         runtime = self.runtime
         worker_id = runtime.worker.worker_id
         recovery = OutboxRecovery(
-            self.harness.database, hints, queues or hints, runtime.gate, worker_id, dead_s=DEAD_S, now=now
+            self.harness.database, hints, queues or hints, runtime.gate, worker_id, dead_s=DEAD_S, gap_s=GAP_S, now=now
         )
         return recovery, hints
 

@@ -325,9 +325,9 @@ def beats(hands: Hands, worker_id: str, *, since_s: float, last_s: float) -> Non
     )
 
 
-def a_judge(hands: Hands, *, since_s: float) -> str:
+def a_judge(hands: Hands, *, since_s: float, last_s: float = 0) -> str:
     judge = hands.harness.runtime(*AGENTS).worker.worker_id
-    beats(hands, judge, since_s=since_s, last_s=0)
+    beats(hands, judge, since_s=since_s, last_s=last_s)
     return judge
 
 
@@ -352,6 +352,15 @@ def test_a_worker_is_dead_only_by_the_word_of_an_unbroken_judge(
     swept(hands, judge=a_judge(hands, since_s=judge_since_s))
 
     assert hands.step_row(claim.run.run_id)["status"] == status
+
+
+def test_a_judge_that_has_not_beaten_since_an_outage_judges_nobody(hands: Hands) -> None:
+    claim = hands.claim(hands.begin(looking))
+    beats(hands, hands.runtime.worker.worker_id, since_s=100, last_s=60)
+
+    swept(hands, judge=a_judge(hands, since_s=100, last_s=60))
+
+    assert hands.step_row(claim.run.run_id)["status"] == "running"
 
 
 def test_a_judge_that_nobody_knows_judges_nobody(hands: Hands) -> None:

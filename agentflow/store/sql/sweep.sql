@@ -116,6 +116,7 @@ where s.status = 'running' and (
             select from {schema}.workers judge
             where judge.worker_id = %(judge)s
                 and judge.unbroken_since < clock_timestamp() - make_interval(secs => %(dead_s)s)
+                and judge.heartbeat_at > clock_timestamp() - make_interval(secs => %(gap_s)s)
         ))
 )
 limit %(most)s

@@ -1,0 +1,9 @@
+"""A clock that is ten minutes behind: whoever imports this module has it, from then on."""
+
+from __future__ import annotations
+
+import time
+
+import time_machine
+
+time_machine.travel(time.time() + -600, tick=True).start()
