@@ -26,6 +26,7 @@ AgentflowError
 from __future__ import annotations
 
 from agentflow.domain.failure import ErrorKind
+from agentflow.domain.quoting import quoted
 
 
 class AgentflowError(Exception):
@@ -153,7 +154,9 @@ class ToolError(AgentflowError):
     ) -> None:
         super().__init__(message)
         if kind not in list(ErrorKind):
-            raise ValueError(f"{kind!r} is no kind of failure: give one of {', '.join(ErrorKind)}")
+            raise ValueError(f"{quoted(kind)} is no kind of failure: give one of {', '.join(ErrorKind)}")
+        if happened is not None and not isinstance(happened, bool):
+            raise ValueError(f"happened={quoted(happened)}: give True, False, or None where nobody can tell")
         self.happened = happened
         self.kind = str(kind)
         self.status = status

@@ -11,9 +11,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from agentflow.domain.errors import PayloadRefused
+from agentflow.domain.quoting import quoted
 
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 1000
@@ -21,6 +22,7 @@ SURROGATES_REPLACED = "lone_surrogates_replaced"
 
 _ESCAPE = "\ue000"
 _INTEGER_BOUND = 10**MAX_INTEGER_DIGITS
+_LONGEST_KEY_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,19 @@ def sanitise(value: Any) -> Payload:
     flags: set[str] = set()
     clean = _clean(value, "$", 0, flags)
     return Payload(clean, tuple(sorted(flags)))
+
+
+def read(text: str) -> Any:
+    """Return the value of JSON that somebody wrote; raise PayloadRefused for what is none, or has a key twice.
+
+    What can be written in JSON and not be stored is left to `sanitise`, which says where it stands.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise PayloadRefused(f"nested deeper than {MAX_DEPTH} levels; flatten the value") from error
+    except ValueError as error:
+        raise PayloadRefused(str(error)) from error
 
 
 def dumps(value: Any) -> str:
@@ -81,7 +96,8 @@ def _clean(value: Any, place: str, depth: int, flags: set[str]) -> Any:
 
 def _clean_object(value: Mapping[Any, Any], place: str, depth: int, flags: set[str]) -> dict[str, Any]:
     clean = {
-        _clean_key(key, place, flags): _clean(item, f"{place}.{key}", depth + 1, flags) for key, item in value.items()
+        _clean_key(key, place, flags): _clean(item, f"{place}.{key[:_LONGEST_KEY_SHOWN]}", depth + 1, flags)
+        for key, item in value.items()
     }
     if len(clean) != len(value):
         raise PayloadRefused(f"{place}: two keys are the same once their lone surrogates are replaced; rename one")
@@ -100,7 +116,7 @@ def _clean_number(value: float, place: str) -> float:
 
 def _clean_key(key: Any, place: str, flags: set[str]) -> str:
     if not isinstance(key, str):
-        raise PayloadRefused(f"{place}: the key {key!r} is not a string")
+        raise PayloadRefused(f"{place}: the key {quoted(key)} is not a string")
     return _clean_text(key, flags)
 
 
@@ -113,6 +129,19 @@ def _clean_text(text: str, flags: set[str]) -> str:
     if clean != text:
         flags.add(SURROGATES_REPLACED)
     return clean
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in found:
+            raise PayloadRefused(f"the key {quoted(key)} stands in it twice")
+        found[key] = item
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise PayloadRefused(f"{float(name)} is not JSON")
 
 
 def _escape(value: Any) -> Any:

@@ -52,8 +52,8 @@ def as_json(tool: Tool[Any, Any], step: LockedStep, returned: Any) -> Any:
             return {"verdict": "happened", "result": tool.as_json(result)}
         case NotHappened():
             return {"verdict": "not_happened"}
-        case Unknown(reason):
-            return {"verdict": "unknown", "reason": reason if isinstance(reason, str) else quoted(reason)}
+        case Unknown(str(reason)):
+            return {"verdict": "unknown", "reason": reason}
     said = quoted(returned)
     raise PayloadRefused(f"the verifier answered {said}; answer Happened(result), NotHappened() or Unknown()")
 

@@ -60,8 +60,8 @@ def _end_attempt(
     tx: Transaction, run: Run, step: LockedStep, evidence: Evidence, decided: Recovery, now: datetime
 ) -> list[Hint]:
     match decided:
-        case RunAgain(deaths):
-            return _run_again(tx, run, step, evidence, deaths=deaths)
+        case RunAgain():
+            return _run_again(tx, run, step, evidence, decided)
         case PutInDoubt():
             return _put_in_doubt(tx, run, step, evidence)
         case Verify(deaths):
@@ -73,12 +73,13 @@ def _end_attempt(
     assert_never(decided)
 
 
-def _run_again(tx: Transaction, run: Run, step: LockedStep, evidence: Evidence, *, deaths: int) -> list[Hint]:
+def _run_again(tx: Transaction, run: Run, step: LockedStep, evidence: Evidence, decided: RunAgain) -> list[Hint]:
     error = {"kind": ErrorKind.LOST, "message": _why(evidence), "happened": happened(step.effect, said=None)}
-    steps.take_back(tx, step, error, quarantine=True, deaths=deaths)
+    steps.take_back(tx, step, error, quarantine=decided.alone, deaths=decided.deaths)
     logs.end_attempt(tx, step, "lost", error=error)
     settle_standing(tx, run, "attempt_lost", step.step_index)
-    return [Hint(step.task_name, QUARANTINE_QUEUE, step.run_id, step.step_index)]
+    queue = QUARANTINE_QUEUE if decided.alone else step.queue
+    return [Hint(step.task_name, queue, step.run_id, step.step_index)]
 
 
 def _charge_lost(tx: Transaction, step: LockedStep) -> list[Hint]:
@@ -172,4 +173,5 @@ def _why(evidence: Evidence) -> str:
         Evidence.OVERRUN: "it did not end in time",
         Evidence.WORKER_DEAD: "its worker stopped beating",
         Evidence.CHILD_DEAD: "its process died",
+        Evidence.RELEASED: "its worker was told to end before it was done",
     }[evidence]

@@ -35,6 +35,7 @@ _WHY: Mapping[Evidence, str] = {
     Evidence.OVERRUN: "its relay did not end in time",
     Evidence.WORKER_DEAD: "its relay's worker stopped beating",
     Evidence.CHILD_DEAD: "its relay died",
+    Evidence.RELEASED: "its relay was told to end",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -69,12 +70,14 @@ class Sweeper:
         """Return in how many seconds there is something to do on time: a deadline, a parked step; None for later."""
         return self._database.glance(sweeps.next_moment_s)
 
-    def report_dead_children(self, live_pids: Callable[[], Sequence[int]]) -> None:
-        """Take back the steps of this worker's own children that are gone."""
+    def report_dead_children(
+        self, live_pids: Callable[[], Sequence[int]], evidence: Evidence = Evidence.CHILD_DEAD
+    ) -> None:
+        """Take back the steps of this worker's own children that are gone; `evidence` says how."""
         claimed = self._database.atomically(lambda tx: sweeps.steps_by_process(tx, self._worker_id))
         # Asked after the steps are read: a child that was born in between claimed none of them.
         alive = frozenset(live_pids())
-        self._take_back([step for step, pid in claimed if pid not in alive])
+        self._take_back([replace(step, evidence=evidence) for step, pid in claimed if pid not in alive])
         self._outbox.report_dead_children(live_pids)
 
     def _take_back_lost(self) -> None:

@@ -115,7 +115,8 @@ def _result(agent: Agent, content: str) -> Mapping[str, Any]:
     try:
         return {"result": payload.sanitise(agent.parse_result(content)).value}
     except (ValueError, PayloadRefused) as error:
-        return {"result_error": f"The answer does not have the form that was asked for: {text_of(error)}"}
+        complaint = f"The answer does not have the form that was asked for: {text_of(error)}"
+        return {"result_error": payload.sanitise(complaint).value}
 
 
 def _client(runtime: Runtime, agent: Agent, call: PreparedCall) -> ModelClient:

@@ -85,6 +85,7 @@ def check_webhook(payload: Mapping[str, Any], private: PrivateReach | None = Non
 def read_mailbox(field: str, text: str) -> Mailbox:
     """Return the one mailbox that a field holds, `ann@example.com` or `Ann <ann@example.com>`; refuse anything else."""
     _check_line(f"the e-mail's {field!r}", text, MAX_ADDRESS)
+    _check_letters(f"the e-mail's {field!r}", text)
     found = _MAILBOX.fullmatch(text.strip(" "))
     if found is None or ".." in found["domain"]:
         raise refused(f"the e-mail's {field!r} is {text!r}: give one address; each message has one recipient")
@@ -112,8 +113,15 @@ def _check_line(what: str, text: str, limit: int) -> None:
         raise refused(f"{what} holds a line break or a control character: {text[:100]!r}; leave it out")
 
 
+def _check_letters(what: str, text: str) -> None:
+    # In a text they are replaced when it is stored; an address would become another one.
+    if any(unicodedata.category(character) == "Cs" for character in text):
+        raise refused(f"{what} holds half of a surrogate pair: {text[:100]!r}; leave it out")
+
+
 def _split(url: str) -> SplitResult:
     _check_line("the webhook's 'url'", url, MAX_URL)
+    _check_letters("the webhook's 'url'", url)
     try:
         parts = urlsplit(url)
         fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not set(url) & set(" \\")

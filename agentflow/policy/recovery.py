@@ -11,19 +11,25 @@ POISON_DEATHS = 3
 
 
 class Evidence(StrEnum):
-    """How an attempt is known to be lost. OVERRUN: its lease is over, and its worker alive; it hangs, or was frozen."""
+    """How an attempt is known to be lost.
+
+    OVERRUN: its lease is over, and its worker alive; it hangs, or was frozen. RELEASED: its worker was told to end, and
+    ended its process before it was done.
+    """
 
     LEASE_OVER = "lease_over"
     OVERRUN = "overrun"
     WORKER_DEAD = "worker_dead"
     CHILD_DEAD = "child_dead"
+    RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)
 class RunAgain:
-    """The step is pending again, alone with what else killed its worker. `deaths` are added to its count."""
+    """The step is pending again: `alone` with what else may have killed its worker. `deaths` are added to its count."""
 
     deaths: int
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ _ENDS_EARLY: dict[Effect, frozenset[Evidence]] = {
     Effect.READ: frozenset(Evidence),
     Effect.TRANSACTIONAL: frozenset(Evidence),
     Effect.KEYED: frozenset(Evidence),
-    Effect.IDEMPOTENT: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN, Evidence.CHILD_DEAD}),
+    Effect.IDEMPOTENT: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN, Evidence.CHILD_DEAD, Evidence.RELEASED}),
     Effect.VERIFIED: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN}),
     Effect.UNSAFE: frozenset({Evidence.LEASE_OVER, Evidence.OVERRUN}),
 }
@@ -65,15 +71,16 @@ _ENDS_EARLY: dict[Effect, frozenset[Evidence]] = {
 def decide_lost(effect: Effect, evidence: Evidence, *, quarantined: bool, deaths: int) -> Recovery:
     """Answer what becomes of a lost attempt (the first table of the protocol).
 
-    Only a death in quarantine, where the step was alone, counts against the step itself.
+    Only a death in quarantine, where the step was alone, counts against the step itself; a worker's own end never does.
     """
     if evidence not in _ENDS_EARLY[effect]:
         return NotYet()
     if effect is Effect.UNSAFE:
         return PutInDoubt()
-    own_deaths = 1 if quarantined else 0
+    is_death = evidence is not Evidence.RELEASED
+    own_deaths = 1 if quarantined and is_death else 0
     if effect is Effect.VERIFIED:
         return Verify(own_deaths)
     if deaths + own_deaths >= POISON_DEATHS:
         return Poison(own_deaths)
-    return RunAgain(own_deaths)
+    return RunAgain(own_deaths, alone=quarantined or is_death)

@@ -19,29 +19,34 @@ from agentflow.policy.recovery import (
 )
 
 AGAIN = RunAgain(0)
+ELSEWHERE = RunAgain(0, alone=False)
+ANYHOW: dict[Evidence, Recovery] = {**dict.fromkeys(Evidence, AGAIN), Evidence.RELEASED: ELSEWHERE}
 
 # The protocol's first table: class by class, what a lost attempt becomes on each evidence.
 LOST: dict[Effect, dict[Evidence, Recovery]] = {
-    Effect.READ: dict.fromkeys(Evidence, AGAIN),
-    Effect.TRANSACTIONAL: dict.fromkeys(Evidence, AGAIN),
-    Effect.KEYED: dict.fromkeys(Evidence, AGAIN),
+    Effect.READ: ANYHOW,
+    Effect.TRANSACTIONAL: ANYHOW,
+    Effect.KEYED: ANYHOW,
     Effect.IDEMPOTENT: {
         Evidence.LEASE_OVER: AGAIN,
         Evidence.OVERRUN: AGAIN,
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: AGAIN,
+        Evidence.RELEASED: ELSEWHERE,
     },
     Effect.VERIFIED: {
         Evidence.LEASE_OVER: Verify(0),
         Evidence.OVERRUN: Verify(0),
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: NotYet(),
+        Evidence.RELEASED: NotYet(),
     },
     Effect.UNSAFE: {
         Evidence.LEASE_OVER: PutInDoubt(),
         Evidence.OVERRUN: PutInDoubt(),
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: NotYet(),
+        Evidence.RELEASED: NotYet(),
     },
 }
 
@@ -59,6 +64,13 @@ def test_only_deaths_in_quarantine_count_until_the_third_is_poison(effect: Effec
     ]
 
     assert lost == [RunAgain(0), RunAgain(1), RunAgain(1), Poison(1)]
+
+
+@pytest.mark.parametrize(("quarantined", "decided"), [(False, ELSEWHERE), (True, AGAIN)])
+def test_a_worker_that_was_told_to_end_is_no_death_however_often(quarantined: bool, decided: Recovery) -> None:
+    lost = decide_lost(Effect.READ, Evidence.RELEASED, quarantined=quarantined, deaths=POISON_DEATHS - 1)
+
+    assert lost == decided
 
 
 def test_a_death_beside_others_never_makes_a_step_poison() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from agentflow.domain import payload
 from agentflow.domain.hint import Hint, advance_hint
+from agentflow.domain.quoting import quoted
 from agentflow.domain.run import Run
 from agentflow.engine.operating.order import Order, refused
 from agentflow.policy.forking import overrides_of, rebuilt_notes, refuse_effects, refuse_place
 from agentflow.store import operations, runs
 from agentflow.store.database import Transaction
+
+_LONGEST_MODEL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ def fork(tx: Transaction, run_id: str, order: Order, fork_id: str, wanted: Fork)
     if order.was_done(tx, run):
         return hints
     history = runs.history(tx, run.run_id)
-    why = refuse_place(history, wanted.from_step) or _refuse_overrides(tx, run, wanted)
+    why = _refuse_shape(wanted) or refuse_place(history, wanted.from_step) or _refuse_overrides(tx, run, wanted)
     if why is None and not wanted.is_forced and (why := refuse_effects(history, wanted.from_step)):
         why = f"{why}. Fork it before that step's effect, or force it"
     if why is not None:
@@ -45,6 +49,19 @@ def fork(tx: Transaction, run_id: str, order: Order, fork_id: str, wanted: Fork)
     said = {"model": wanted.model, "instructions": wanted.instructions, "forced": wanted.is_forced or None}
     order.note(tx, run, "forked", step_index=wanted.from_step, to=fork_id, **said)
     return [advance_hint(fork_id, queue)]
+
+
+def _refuse_shape(wanted: Fork) -> str | None:
+    """Return what of a copy that is asked for is of no use, whatever the run; None of one that may be."""
+    if type(wanted.from_step) is not int:
+        return f"step {quoted(wanted.from_step)} is not a step to fork from; give its number"
+    model: Any = wanted.model
+    instructions: Any = wanted.instructions
+    if model is not None and not (isinstance(model, str) and len(model) <= _LONGEST_MODEL and model.isprintable()):
+        return f"model={quoted(model)} names none; write it as 'provider:name'"
+    if instructions is not None and not isinstance(instructions, str):
+        return f"instructions={quoted(instructions)} are no text; give text, or leave them out"
+    return None
 
 
 def _refuse_overrides(tx: Transaction, run: Run, wanted: Fork) -> str | None:

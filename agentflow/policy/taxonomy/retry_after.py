@@ -31,7 +31,8 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def bound_wish(seconds: float | None) -> float | None:
     """A wish that can be granted: above zero, and cut at an hour; None for any other."""
-    if not isinstance(seconds, int | float) or math.isnan(seconds) or math.isinf(seconds) or seconds <= 0:
+    # No comparison holds for NaN, and an integer may be too large for a float.
+    if not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         return None
     return float(min(seconds, MAX_WISH_S))
 

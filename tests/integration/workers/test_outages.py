@@ -57,6 +57,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(stack: Stack, handles: li
 
     assert waiting, "nothing can be recorded on a full disk"
     assert_each_happened_once(stack, handles)
+    assert not any("order-" in node.logs() for node in stack.nodes), "an error holds what a customer said"
 
 
 def test_a_redis_without_memory_loses_nothing(stack: Stack, handles: list[RunHandle]) -> None:
