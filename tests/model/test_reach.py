@@ -1,0 +1,83 @@
+"""What the machines of a step are said to go through does happen in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from agentflow.domain.step import Effect
+from tests.model.explorer import explore
+from tests.model.machine import Move
+from tests.model.step.machine import StepMachine
+from tests.model.step.state import OVER_THE_WIRE, Rules, State
+
+_EVERYWHERE = {
+    "a message is lost",
+    "a message is doubled",
+    "a message is refused: the step is not pending",
+    "the sweeper publishes a message again",
+    "the claim of attempt n is committed, its answer lost",
+    "the claim of attempt n is not committed, its answer lost",
+    "attempt n is read again: it was claimed",
+    "attempt n records ok; its answer is lost",
+    "attempt n records ok; not committed, its answer lost",
+    "attempt n reads that its outcome is written",
+    "the process of attempt n (claimed) is killed",
+    "the process of attempt n (heard) is frozen",
+    "the process of attempt n (heard) thaws",
+    "the lease of attempt n ends",
+    "attempt n is slow, its lease ends",
+    "attempt n is taken back: its lease is over",
+}
+_OUTSIDE = {
+    "attempt n gives up waiting",
+    "the request of attempt n arrives",
+    "the request of attempt n never arrives",
+    "the process of attempt n (calling) is frozen",
+    "the process of attempt n (waiting) is killed",
+}
+_EARLY = "attempt n is taken back: its heartbeat is missed, though it lives"
+_REPORTED = "attempt n is taken back: its parent says that it is dead"
+_BY_CLASS = {
+    Effect.READ: {_EARLY, _REPORTED, "attempt n is refused by the fence"},
+    Effect.TRANSACTIONAL: {_EARLY, _REPORTED, "attempt n is refused by the fence"},
+    Effect.KEYED: {_EARLY, _REPORTED, "attempt n is refused by the fence"},
+    Effect.IDEMPOTENT: {_REPORTED, "a message is refused: the step is not due"},
+    Effect.VERIFIED: {"settle_s is over", "the verdict is recorded: did not", "the verdict is recorded: happened"},
+    Effect.UNSAFE: {"a person says that it happened", "a person says that it did not happen: try again"},
+}
+
+
+@dataclass(frozen=True)
+class Noted(StepMachine):
+    """The machine of a step, which notes the names of its moves."""
+
+    made: set[str] = field(default_factory=set, compare=False)
+
+    def moves(self, state: State) -> Iterator[Move]:
+        """Return the moves, each noted without its numbers."""
+        for move in super().moves(state):
+            self.made.add(re.sub(r"\d+", "n", move.name))
+            yield move
+
+
+@pytest.mark.parametrize("effect", Effect)
+def test_a_step_goes_through_all_that_may_happen_to_its_class(effect: Effect) -> None:
+    machine = Noted(Rules(effect, faults=3))
+
+    explore(machine)
+
+    outside = _OUTSIDE if effect in OVER_THE_WIRE else set()
+    assert _EVERYWHERE | outside | _BY_CLASS[effect] <= machine.made
+
+
+@pytest.mark.parametrize("effect", [Effect.VERIFIED, Effect.UNSAFE])
+def test_no_lease_of_a_class_that_must_not_is_ended_early(effect: Effect) -> None:
+    machine = Noted(Rules(effect, faults=3))
+
+    explore(machine)
+
+    assert machine.made.isdisjoint({_EARLY, _REPORTED})
