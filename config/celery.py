@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentflow.broker.celery_app import TRANSPORT_OPTIONS
+from agentflow.settings import settings
 
 # A message is a hint: recovery comes from leases in Postgres, so a message is gone once a worker has it.
 task_acks_late = False
@@ -28,8 +29,8 @@ broker_heartbeat = 0
 # A Redis without memory refuses what a worker writes when it takes a message; that passes, and must not end it.
 broker_channel_error_retry = True
 
-# SIGTERM waits for what runs, however long. After SIGQUIT it may finish for this long; the sweeper takes back the rest.
-worker_soft_shutdown_timeout = 30.0
+# What runs may finish for this long, after SIGQUIT as after SIGTERM (`tasks.leaving`); the rest is taken back.
+worker_soft_shutdown_timeout = settings().drain_s
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_send_task_events = True

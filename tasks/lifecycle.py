@@ -22,9 +22,10 @@ from agentflow.store.database import Database
 from agentflow.telemetry.logs import configure_logging
 
 from .app import app
+from .leaving import Leaving
 from .paging import open_pager
 from .process import process
-from .warming import warm_models
+from .warming import import_libraries, warm_models
 
 log = structlog.get_logger("agentflow.worker")
 
@@ -36,6 +37,13 @@ def log_as_all_do(loglevel: int, **_: Any) -> None:
     """In any process of Celery's: its lines go the way of all others, and it adds no handlers of its own."""
     form = settings().log_format
     configure_logging(loglevel, json=None if form is None else form == "json")
+
+
+@signals.celeryd_after_setup.connect
+def prepare_children(instance: Any, **_: Any) -> None:
+    """In the main process, before it forks: import once what each child would import in the middle of a step."""
+    if issubclass(instance.pool_cls, TaskPool):
+        import_libraries(app.amqp.queues.consume_from)
 
 
 @signals.worker_process_init.connect
@@ -67,6 +75,7 @@ def start_watch(sender: Any, **_: Any) -> None:
     sweeper = Sweeper(database, hints, hints, process.worker_id, process.gate())
     process.watch = Watch(database, registration, sweeper, lambda: live_pids(worker.pool))
     process.watch.start()
+    process.leaving = Leaving(process.watch, sweeper, process.worker_id, lambda: live_pids(worker.pool))
     process.pager = open_pager(process)
     if process.pager is not None:
         process.pager.start()
@@ -77,9 +86,9 @@ def start_watch(sender: Any, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def drain(**_: Any) -> None:
-    """In the main process: what runs may finish, nothing new is begun."""
-    if process.watch is not None:
-        process.watch.draining = True
+    """In the main process: what runs may finish for a while, nothing new is begun."""
+    if process.leaving is not None:
+        process.leaving.begin(settings().drain_s)
 
 
 @signals.worker_shutdown.connect

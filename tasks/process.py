@@ -25,19 +25,21 @@ from agentflow.store.database import Database
 from agentflow.telemetry.sentry import report_bug
 
 from .app import services
+from .leaving import Leaving
 
 
 class Process:
     """A worker's process: the main one, and over the fork each child of its pool.
 
     `worker_id` is one per boot of the worker, so its children share it. `isolated` says that the process does one step
-    at a time and may be killed for it. `watch` and `pager` run in the main process alone.
+    at a time and may be killed for it. `watch`, `leaving` and `pager` are of the main process alone.
     """
 
     def __init__(self) -> None:
         self.worker_id = str(uuid.uuid4())
         self.isolated = False
         self.watch: Watch | None = None
+        self.leaving: Leaving | None = None
         self.pager: Pager | None = None
         self._runtime: Runtime | None = None
         self._pid = 0

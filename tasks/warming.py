@@ -1,14 +1,15 @@
-"""Opening the models' clients before their first call: the vendors' libraries take seconds to import."""
+"""Getting ready for models before their first call: the vendors' libraries take seconds to import."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import structlog
 
 from agentflow.declare.agent import Agent
 from agentflow.domain.errors import AgentflowError
+from agentflow.engine.recovery import QUARANTINE_QUEUE
 from agentflow.llm.clients import VendorClient
 
 from .process import process
@@ -18,19 +19,34 @@ log = structlog.get_logger("agentflow.worker")
 
 def warm_models(queues: Collection[str]) -> None:
     """Open, on a thread of their own, the clients of the models whose calls come in by these queues."""
-    agents = process.registry.agents.values()
-    models = {agent.model for agent in agents if isinstance(agent, Agent) and agent.model_queue in queues}
-    names = sorted(model for model in models if isinstance(model, str))
+    names = _models(queues)
     if names:
-        threading.Thread(target=_open, args=(names,), name="agentflow-warming", daemon=True).start()
+        threading.Thread(
+            target=_each, args=(names, VendorClient.connect), name="agentflow-warming", daemon=True
+        ).start()
 
 
-def _open(names: list[str]) -> None:
+def import_libraries(queues: Collection[str]) -> None:
+    """Import what the models need whose calls come in by these queues, before the pool's children are forked.
+
+    A child that had to do it within the time of its first call would overrun that, be killed, and leave the next to the
+    same. Any model's call may come into quarantine.
+    """
+    _each(_models(queues), VendorClient.import_library)
+
+
+def _models(queues: Collection[str]) -> list[str]:
+    agents = [agent for agent in process.registry.agents.values() if isinstance(agent, Agent)]
+    served = [agent.model for agent in agents if agent.model_queue in queues or QUARANTINE_QUEUE in queues]
+    return sorted({model for model in served if isinstance(model, str)})
+
+
+def _each(names: list[str], prepare: Callable[[VendorClient], object]) -> None:
     for name in names:
         try:
-            client = process.runtime.models(name)
+            client = process.model_client(name)
             if isinstance(client, VendorClient):
-                client.connect()
+                prepare(client)
         except AgentflowError as error:
             # The calls themselves will fail and say so; a worker without a key may still serve its tools.
             log.warning("model_not_warm", model=name, error=str(error))

@@ -13,7 +13,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 @app.command()
 def upgrade() -> None:
-    """Bring the schema up to date. Safe to run again, and from several places at once."""
+    """Bring the schema up to date. Safe to run again, beside workers, and from several places at once."""
     from agentflow.cli.reaching import database_url
     from agentflow.settings import settings
     from agentflow.store import schema
@@ -25,7 +25,7 @@ def upgrade() -> None:
 
 @app.command()
 def check(*, json: AsJson = False) -> None:
-    """Say whether the schema is the one that this agentflow needs; exit 1 if it is not."""
+    """Say whether the schema serves this agentflow; exit 1 if it does not."""
     from agentflow.cli.output import print_json
     from agentflow.cli.reaching import database_url, refuse_unborn
     from agentflow.settings import settings
@@ -35,6 +35,8 @@ def check(*, json: AsJson = False) -> None:
     with database_url(settings()) as url:
         revision = schema.check(url, settings().db_schema)
     if json:
-        print_json({"schema": settings().db_schema, "revision": revision})
-    else:
+        print_json({"schema": settings().db_schema, "revision": revision, "written_for": schema.head()})
+    elif revision == schema.head():
         print(f"the schema {settings().db_schema!r} is at {revision}, as it should be")
+    else:
+        print(f"the schema {settings().db_schema!r} is at {revision}, newer than this agentflow, and serves it too")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from agentflow.cli.complaints import WrongUse
-from agentflow.domain.errors import InputTooLarge, InvalidInput
+from agentflow.domain import payload
+from agentflow.domain.errors import InputTooLarge, InvalidInput, PayloadRefused
 
 # JSON may be written with more white space than is stored.
 _ROOM = 4
@@ -38,13 +38,12 @@ def parse_input(text: str, schema: Mapping[str, Any], agent: str) -> Any:
     nothing of its input, so is what is no JSON at all. Raises InvalidInput.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = payload.read(text)
+    except PayloadRefused as error:
         if _is_plain(text, schema):
             return text
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise InvalidInput(
-            f"the input for {agent!r} is no JSON: {reason}; quote it for the shell ('{{...}}'), or give @FILE or -"
+            f"the input for {agent!r} is no JSON: {error}; quote it for the shell ('{{...}}'), or give @FILE or -"
         ) from None
     return value if isinstance(value, str) or not _takes_text(schema) else text
 
@@ -52,11 +51,10 @@ def parse_input(text: str, schema: Mapping[str, Any], agent: str) -> Any:
 def parse_json(text: str) -> Any:
     """Return the data that an option means; raise WrongUse for what is no JSON."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        return payload.read(text)
+    except PayloadRefused as error:
         raise WrongUse(
-            f"{text[:80]!r} is no JSON: {reason}; quote it for the shell ('{{...}}'), a text in double quotes inside"
+            f"{text[:80]!r} is no JSON: {error}; quote it for the shell ('{{...}}'), a text in double quotes inside"
         ) from None
 
 
@@ -66,10 +64,6 @@ def _is_plain(text: str, schema: Mapping[str, Any]) -> bool:
 
 def _takes_text(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") == "string"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _decoded(stream: BinaryIO, name: str, most_bytes: int) -> str:

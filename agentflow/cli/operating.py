@@ -163,6 +163,7 @@ def _doubt(step: StepRecord, now: Any) -> str:
 def _ceilings(given: Sequence[str]) -> dict[str, float | None]:
     """Return ceilings by name; `none` is no ceiling."""
     from agentflow.cli.complaints import WrongUse
+    from agentflow.domain.quoting import quoted
 
     found: dict[str, float | None] = {}
     for text in given:
@@ -172,5 +173,5 @@ def _ceilings(given: Sequence[str]) -> dict[str, float | None]:
         except ValueError:
             is_given = ""
         if not (name and is_given):
-            raise WrongUse(f"--budget {text!r} raises nothing; write it as attempts=80")
+            raise WrongUse(f"--budget {quoted(text)} raises nothing; write it as attempts=80")
     return found

@@ -28,7 +28,9 @@ def console(*, errors: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Write one JSON document."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json))
+    # Elsewhere the stream's own escapes would make of it what is no JSON.
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not is_unicode, indent=2, default=_as_json))
 
 
 def _as_json(value: Any) -> Any:

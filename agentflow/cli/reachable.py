@@ -71,7 +71,11 @@ def examine_database(url: str, configured: Settings) -> Iterator[Finding]:
         yield skew
     try:
         revision = schema.check(url, configured.db_schema)
-        yield Finding("ok", "schema", f"{configured.db_schema!r} at {revision}")
+        if revision == schema.head():
+            yield Finding("ok", "schema", f"{configured.db_schema!r} at {revision}")
+        else:
+            says = f"{configured.db_schema!r} at {revision}, newer than this agentflow, and serves it too"
+            yield Finding("warn", "schema", says, "install the agentflow that it was made for")
     except SchemaOutdated as error:
         yield Finding("fail", "schema", str(error))
 

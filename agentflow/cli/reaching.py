@@ -58,8 +58,11 @@ def submitting_client() -> Iterator[Client]:
     """Yield a client that submits."""
     from agentflow.client import Client
     from agentflow.settings import settings
+    from agentflow.telemetry.logs import configure_logging
 
     refuse_unborn(settings())
+    # That the broker is out of reach is worth a line, but not among what a script reads.
+    configure_logging("WARNING")
     with Client() as client:
         yield client
 

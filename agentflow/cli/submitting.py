@@ -72,6 +72,7 @@ def submitted(handle: RunHandle) -> dict[str, Any]:
 def parse_ceilings(given: Sequence[str]) -> Mapping[str, float]:
     """Return the ceilings that `--budget` options lower, by name."""
     from agentflow.cli.complaints import WrongUse
+    from agentflow.domain.quoting import quoted
 
     ceilings: dict[str, float] = {}
     for each in given:
@@ -81,7 +82,7 @@ def parse_ceilings(given: Sequence[str]) -> Mapping[str, float]:
         try:
             ceilings[name] = int(text) if text.isdecimal() else float(text)
         except ValueError:
-            raise WrongUse(f"--budget={each!r} is no ceiling and number; write it as cost_usd=0.10") from None
+            raise WrongUse(f"--budget={quoted(each)} is no ceiling and number; write it as cost_usd=0.10") from None
     return ceilings
 
 
@@ -102,6 +103,7 @@ def _moment(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # In its own zone the first moment of all has none before it.
+        return moment if moment.tzinfo else moment.astimezone()
+    except (ValueError, OverflowError):
         raise WrongUse(f"--not-before={text!r} is no time; write it as 2026-12-24T18:00+01:00") from None
-    return moment if moment.tzinfo else moment.astimezone()

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from agentflow.client.bulkheads import this_person
+from agentflow.client.submitting import label
 from agentflow.domain.approval import Approval, ApprovalStatus
 from agentflow.domain.errors import ApprovalNotFound, InterventionRefused, RunNotFound
 from agentflow.domain.hint import Hint
@@ -44,8 +45,9 @@ class Approvals:
         asked_at, expires_at, decided_at, decided_by, reason, answer, used_at.
         """
         of_run = None if run_id is None else _run_id(run_id)
+        wanted = label("status", status)
         return self._database.atomically(
-            lambda tx: approvals.listing(tx, self._tenant, run_id=of_run, status=status, most=most)
+            lambda tx: approvals.listing(tx, self._tenant, run_id=of_run, status=wanted, most=most)
         )
 
     def get(self, approval_id: str) -> Row:

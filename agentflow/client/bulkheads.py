@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentflow.domain.errors import UnknownTool
+from agentflow.domain.quoting import quoted
 
 if TYPE_CHECKING:
     from agentflow.gate.protocol import BulkheadState, Gate
@@ -43,7 +44,7 @@ def check_known(name: str, known: Mapping[str, Any]) -> None:
     """Raise UnknownTool for what is no registered tool or model, naming those there are."""
     if name not in known:
         names = ", ".join(map(repr, known)) or "none yet: start a worker with AGENTFLOW_AGENTS set"
-        raise UnknownTool(f"no worker has registered a tool or a model {name!r}; registered: {names}")
+        raise UnknownTool(f"no worker has registered a tool or a model {quoted(name)}; registered: {names}")
 
 
 def close_breakers(gate: Gate | None, breakers: Sequence[str]) -> BulkheadState | None:

@@ -10,6 +10,8 @@ from jsonschema import Draft202012Validator
 from agentflow.domain import payload
 from agentflow.domain.errors import InputTooLarge, InvalidInput, PayloadRefused
 
+_LONGEST_PART = 40
+
 
 def checked_input(agent: str, value: Any, schema: Mapping[str, Any], most_bytes: int) -> payload.Payload:
     """Return an input that may be stored; raise InvalidInput with the place, or InputTooLarge with the limit."""
@@ -29,4 +31,4 @@ def checked_input(agent: str, value: Any, schema: Mapping[str, Any], most_bytes:
 
 
 def _place(path: Any) -> str:
-    return ".".join(str(part) for part in path) or "input"
+    return ".".join(str(part)[:_LONGEST_PART] for part in path) or "input"

@@ -18,7 +18,15 @@ from agentflow.client.bulkheads import breakers_of
 from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
 from agentflow.client.outbox import Messages
-from agentflow.client.submitting import Publisher, aware, declared_agent, label, to_jsonable, write_submission
+from agentflow.client.submitting import (
+    Publisher,
+    aware,
+    declared_agent,
+    label,
+    notices,
+    to_jsonable,
+    write_submission,
+)
 from agentflow.client.tools import Tools
 from agentflow.client.transactions import in_transaction_of
 from agentflow.declare.budget import Budget, lower_budget
@@ -28,7 +36,6 @@ from agentflow.domain.errors import (
     WaitTimeout,
 )
 from agentflow.domain.hint import HintPublisher
-from agentflow.policy.addresses import PrivateReach
 from agentflow.services import connected
 from agentflow.settings import Settings, postgres_url
 from agentflow.settings import settings as settings_of_this_process
@@ -119,7 +126,7 @@ class Client:
             budget=lower_budget(agent, declared["budget"], budget),
             fallback=declared["fallback"],
             on_failure=declared["on_failure"],
-            notify=None if notify is None else notify.as_json(PrivateReach.read(self._settings.webhook_private)),
+            notify=notices(notify, self._settings.webhook_private),
             not_before=aware(not_before),
             hinted=not_before is None and (theirs is None or theirs.tells_of_commit),
         )
@@ -159,7 +166,8 @@ class Client:
         most: int = 50,
     ) -> Sequence[RunRecord]:
         """Return the newest runs that fit, the newest first."""
-        return self._reads.runs(status=status, agent=agent, user=user, conversation=conversation, most=most)
+        wanted = {"status": status, "agent": agent, "user": user, "conversation": conversation}
+        return self._reads.runs(**{name: label(name, value) for name, value in wanted.items()}, most=most)
 
     def agents(self) -> Sequence[Row]:
         """Return the agents that workers have registered: name, version, kind, input_schema, tools, ..."""

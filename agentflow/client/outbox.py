@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from agentflow.client.bulkheads import this_person
+from agentflow.client.submitting import label
 from agentflow.domain.delivery import DeliveryStatus
 from agentflow.domain.errors import InterventionRefused, RunNotFound
 from agentflow.domain.hint import HintPublisher, relay_hint
@@ -41,6 +42,7 @@ class Messages:
         failures, error, response, next_attempt_at, created_at, sent_at.
         """
         of_run = None if run_id is None else _run_id(run_id)
+        status, kind = label("status", status), label("kind", kind)
         return self._database.atomically(
             lambda tx: outbox.listing(tx, self._tenant, status=status, kind=kind, run_id=of_run, most=most)
         )

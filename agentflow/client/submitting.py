@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from agentflow.client.transactions import InTransaction
-from agentflow.domain.errors import DatabaseUnavailable, InvalidInput, SubmissionRefused, UnknownAgent
+from agentflow.declare.notify import Notify
+from agentflow.declare.result import model_as_json
+from agentflow.domain.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    PayloadRefused,
+    SubmissionRefused,
+    UnknownAgent,
+)
 from agentflow.domain.hint import Hint, HintPublisher, advance_hint
+from agentflow.domain.quoting import quoted
+from agentflow.policy.addresses import PrivateReach
 from agentflow.store.database import Database, Row, Transaction
 from agentflow.store.submissions import Submission, Submitted, submit
 
@@ -58,13 +68,13 @@ def declared_agent(database: Database, agent: str) -> Row:
     """Return what a worker has registered of an agent; raise UnknownAgent naming those there are."""
 
     def body(tx: Transaction) -> tuple[Row | None, list[str]]:
-        declared = tx.row("agent_by_name", name=agent)
+        declared = tx.row("agent_by_name", name=agent) if is_label(agent) else None
         return declared, [] if declared else [row["name"] for row in tx.rows("agent_names")]
 
     declared, known = database.atomically(body)
     if declared is None:
         names = ", ".join(map(repr, known)) or "none yet: start a worker with AGENTFLOW_AGENTS set"
-        raise UnknownAgent(f"no worker has registered an agent {agent!r}; registered: {names}")
+        raise UnknownAgent(f"no worker has registered an agent {quoted(agent)}; registered: {names}")
     return declared
 
 
@@ -73,8 +83,8 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, str | int | float | bool | Mapping | Sequence) or value is None:
         return value
     try:
-        return value.model_dump(mode="json") if isinstance(value, BaseModel) else to_jsonable_python(value)
-    except ValueError as error:
+        return model_as_json(value) if isinstance(value, BaseModel) else to_jsonable_python(value)
+    except (ValueError, PayloadRefused) as error:
         raise InvalidInput(f"the input is no JSON data: {error}; send plain data or a pydantic model") from error
 
 
@@ -82,13 +92,35 @@ def label(name: str, value: Any) -> str | None:
     """Return a word that a caller gave, None for none; raise SubmissionRefused for what is no short, printable text."""
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_LABEL or not value.isprintable():
-        raise SubmissionRefused(f"{name}={value!r}: give a str of 1 to {_LONGEST_LABEL} printable characters")
-    return value
+    if not is_label(value):
+        raise SubmissionRefused(f"{name}={quoted(value)}: give a str of 1 to {_LONGEST_LABEL} printable characters")
+    word: str = value
+    return word
+
+
+def is_label(value: Any) -> bool:
+    """Whether something can be a user, a key, a name: short, printable text. Nothing else is ever stored as one."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_LABEL and value.isprintable()
 
 
 def aware(moment: datetime | None) -> datetime | None:
-    """Return a moment that has a time zone; raise SubmissionRefused for one without."""
-    if moment is not None and moment.tzinfo is None:
+    """Return a moment that has a time zone; raise SubmissionRefused for one without, or one nobody could read back."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise SubmissionRefused(f"not_before={quoted(moment)} is no datetime; give one with a time zone")
+    if moment.tzinfo is None:
         raise SubmissionRefused(f"not_before={moment.isoformat()!r} has no time zone; give one, UTC say")
+    # In another zone the first and the last year would be ones that Python does not know, and the row not read.
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise SubmissionRefused(f"not_before={moment.isoformat()!r} is no time to wait for; give an earlier one")
     return moment
+
+
+def notices(notify: Notify | None, private: str) -> dict[str, Any] | None:
+    """Return whom to tell as it is stored, None for nobody; raise SubmissionRefused for who cannot be told."""
+    if notify is None:
+        return None
+    if not isinstance(notify, Notify):
+        raise SubmissionRefused(f"notify={quoted(notify)} is no Notify; give one")
+    return notify.as_json(PrivateReach.read(private))

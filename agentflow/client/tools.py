@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentflow.client.bulkheads import Resumed, check_known, close_breakers, this_person
-from agentflow.client.submitting import label
+from agentflow.client.submitting import is_label, label
 from agentflow.store import holds
 from agentflow.store.database import Database, Row
 
@@ -40,7 +40,7 @@ class Tools:
         is. Raises UnknownTool for what is neither registered nor paused.
         """
         known = self._breakers()
-        was_paused = self._database.atomically(lambda tx: holds.release(tx, name))
+        was_paused = is_label(name) and self._database.atomically(lambda tx: holds.release(tx, name))
         if not was_paused:
             check_known(name, known)
         breakers = known.get(name, (name,))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from agentflow.domain.errors import DeclarationError, SubmissionRefused
+from agentflow.domain.quoting import quoted
 
 # A number that counts, times and amounts of money can hold wherever they are stored.
 _HIGHEST = 1_000_000_000
@@ -40,7 +41,7 @@ class Budget:
         for each in fields(self):
             value = getattr(self, each.name)
             if (mend := mend_of(each.name, value)) is not None:
-                raise DeclarationError(f"Budget({each.name}={value!r}): {mend}")
+                raise DeclarationError(f"Budget({each.name}={quoted(value)}): {mend}")
 
     def as_json(self) -> dict[str, Any]:
         """Return the ceilings by name."""
@@ -69,7 +70,7 @@ def lower_budget(agent: str, declared: Mapping[str, Any], wanted: Budget | Mappi
     if wanted is None:
         return dict(declared)
     if not isinstance(wanted, Budget | Mapping):
-        raise SubmissionRefused(f"budget={wanted!r}: give a mapping of the ceilings to lower, or a Budget")
+        raise SubmissionRefused(f"budget={quoted(wanted)}: give a mapping of the ceilings to lower, or a Budget")
     ceilings = wanted.as_json() if isinstance(wanted, Budget) else dict(wanted)
     for name, value in ceilings.items():
         if (complaint := _complaint(agent, declared, name, value)) is not None:
@@ -80,9 +81,9 @@ def lower_budget(agent: str, declared: Mapping[str, Any], wanted: Budget | Mappi
 
 def _complaint(agent: str, declared: Mapping[str, Any], name: Any, value: Any) -> str | None:
     if name not in declared:
-        return f"{name!r} is no ceiling of {agent!r}; lower one of {', '.join(declared)}"
+        return f"{quoted(name)} is no ceiling of {agent!r}; lower one of {', '.join(declared)}"
     if (mend := mend_of(name, value)) is not None:
-        return f"{name}={value!r} is no ceiling; {mend}"
+        return f"{name}={quoted(value)} is no ceiling; {mend}"
     ceiling = declared[name]
     if ceiling is not None and (value is None or value > ceiling):
         return f"{name}={value!r} is above the {ceiling!r} that {agent!r} declares; give at most {ceiling!r}"

@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from agentflow.domain.errors import SubmissionRefused, ToolError
+from agentflow.domain.quoting import quoted
 from agentflow.policy.addresses import PrivateReach
 from agentflow.policy.delivering import check_webhook, read_mailbox
 
 Event = Literal["end", "person"]
 
+_EVENTS = ("end", "person")
 _PUBLIC = PrivateReach()
 
 
@@ -29,8 +31,9 @@ class Notify:
     def __post_init__(self) -> None:
         if self.webhook is None and self.email is None:
             raise SubmissionRefused("Notify() tells nobody; give webhook= or email=")
-        if not self.on or set(self.on) - {"end", "person"}:
-            raise SubmissionRefused(f"Notify(on={self.on!r}): name 'end', 'person' or both, as a tuple")
+        on: Any = self.on
+        if not isinstance(on, tuple | list) or not on or any(each not in _EVENTS for each in on):
+            raise SubmissionRefused(f"Notify(on={quoted(on)}): name 'end', 'person' or both, as a tuple")
 
     def as_json(self, private: PrivateReach = _PUBLIC) -> dict[str, Any]:
         """Return the notices as stored with the run; raise SubmissionRefused for an address that cannot be used.

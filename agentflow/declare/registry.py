@@ -85,11 +85,12 @@ def _import(name: str) -> Any:
                 f"AGENTFLOW_AGENTS names {name!r}, which is no module on the path; run in its folder, or mend the name"
             ) from error
         raise _does_not_import(name, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A module that ends the process would look like a program that had nothing to say.
         raise _does_not_import(name, error) from error
 
 
-def _does_not_import(name: str, error: Exception) -> DeclarationError:
+def _does_not_import(name: str, error: BaseException) -> DeclarationError:
     if isinstance(error, SyntaxError):
         place = f"{error.filename}:{error.lineno}"
     else:

@@ -28,6 +28,8 @@ GRACE_S = 1.0
 _AGAIN_S = 2.0
 # A pool that starts again is back by then.
 _UNSERVED_AFTER_S = 30.0
+# A worker that serves the queue may come at any time; the messages leave so soon after.
+_UNSERVED_FOR_S = 5.0
 _MOST = 500
 
 _WHY: Mapping[Evidence, str] = {
@@ -103,7 +105,8 @@ class OutboxRecovery:
         served = self._database.glance(lambda tx: workers.served_queues(tx, self._dead_s))
         for kind in waiting:
             if (queue := relay_hint(kind).queue) not in served:
-                put_off_kind(self._database, kind, UNSERVED, f"no worker that is alive serves the queue {queue!r}")
+                why = f"no worker that is alive serves the queue {queue!r}"
+                put_off_kind(self._database, kind, UNSERVED, why, after_s=_UNSERVED_FOR_S)
 
     def _lost_hints(self, due: Mapping[str, float]) -> Iterator[Hint]:
         for hint in map(relay_hint, due):

@@ -39,11 +39,11 @@ def write_failure(tx: Transaction, attempt: DeliveryAttempt, failed: Failed, res
     assert_never(response)
 
 
-def put_off_kind(database: Database, kind: str, why: str, message: str) -> None:
+def put_off_kind(database: Database, kind: str, why: str, message: str, *, after_s: float = UNSERVED_S) -> None:
     """Have a kind's messages wait for whoever can deliver them, and tell a person, once."""
 
     def body(tx: Transaction) -> Iterable[str]:
-        tenants = outbox.put_off_kind(tx, kind, after_s=UNSERVED_S, error={"kind": why, "message": message})
+        tenants = outbox.put_off_kind(tx, kind, after_s=after_s, error={"kind": why, "message": message})
         for tenant in tenants:
             raise_alert(tx, tenant, f"outbox_{why}:{kind}", f"messages of kind {kind!r} wait: {message}")
         return tenants

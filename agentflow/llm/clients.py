@@ -69,6 +69,13 @@ class VendorClient:
         key = self._key()
         return current_connections().client((self.provider, self.name, self.base_url, key), lambda: self._open(key))
 
+    def import_library(self) -> None:
+        """Import the vendor's library and open nothing, as may be done before a fork."""
+        if self.provider == "anthropic":
+            import agentflow.llm.anthropic_messages
+        else:
+            import agentflow.llm.openai_chat  # noqa: F401 - for the import's own sake
+
     def _open(self, key: str) -> Vendor:
         if self.provider == "anthropic":
             from agentflow.llm.anthropic_messages import AnthropicMessages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentflow.domain.quoting import quoted
 from agentflow.domain.run import Run
 from agentflow.domain.step import APPROVAL, COMPENSATE, OWN_STEPS, Effect, Step, StepStatus
 from agentflow.policy.resolution import name_of
@@ -18,7 +19,7 @@ def refuse_place(history: Sequence[Step], from_step: int) -> str | None:
     """Return why nothing can be forked from there, or None: the steps before it are copied as they ended."""
     latest = next((step.step_index for step in history if step.tool_name in _ENDING), len(history))
     if not 0 <= from_step <= latest:
-        return f"step {from_step} is not a step to fork from; give one from 0 to {latest}"
+        return f"step {quoted(from_step)} is not a step to fork from; give one from 0 to {latest}"
     still_open = [step for step in history[:from_step] if step.is_open]
     if still_open:
         first = still_open[0]

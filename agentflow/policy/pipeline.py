@@ -21,15 +21,20 @@ class Stage:
 
 
 def decide_pipeline(run: Run, history: Sequence[Step], stages: Sequence[Stage]) -> Decision:
-    """Answer which stage comes next."""
+    """Answer which stage comes next: the one after the furthest that the history has.
+
+    The history may be that of an earlier version, with fewer stages or with others. What it has is not done again.
+    """
     if history and history[-1].is_open:
         return Wait()
     if history and history[-1].status is not StepStatus.OK:
         error = history[-1].error or {}
         return Fail("tool_failed", f"{history[-1].tool_name}: {error.get('message', 'failed')}", history[-1].step_index)
-    if len(history) == len(stages):
-        return Done(history[-1].output)
-    stage = stages[len(history)]
+    outputs = {step.tool_name: step.output for step in history}
+    come_to = max((number for number, stage in enumerate(stages, 1) if stage.tool_name in outputs), default=0)
+    if come_to == len(stages):
+        return Done(outputs[stages[-1].tool_name])
+    stage = stages[come_to]
     return Next([NewStep(stage.tool_name, feed(stage, run.input, history))])
 
 

@@ -1,79 +1,120 @@
-"""The schema's state: bringing it up to date, and saying when it is not."""
+"""The schema's state: bringing it up to date beneath workers that go on, and saying when it is not."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from alembic import command
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from agentflow import layout
 from agentflow.domain.errors import ConfigError, DatabaseUnavailable, SchemaOutdated
+from agentflow.store import revisions
 from agentflow.store.database import probe_engine
 
 OLDEST_POSTGRES = 15
 # Two upgrades at once would trip over each other; this number is their lock's name.
 _UPGRADE_LOCK = 0x6167656E74
+# Whatever wants a table waits behind a statement that waits for it: so that one soon gives way, and tries again.
+LOCK_TIMEOUT_S = 0.5
+PATIENCE_S = 120.0
+_PAUSE_S = 0.5
+_IN_THE_WAY = {"55P03", "40P01"}
 
 
-def upgrade(url: str, schema: str) -> str:
-    """Bring the schema up to date and return its revision. Safe to run from several places at once."""
+def upgrade(url: str, schema: str, *, patience_s: float = PATIENCE_S) -> str:
+    """Bring the schema up to date and return its revision. Safe to run from several places at once, and beside workers.
+
+    Each revision is a transaction of its own, tried again for `patience_s` where others have locks on its tables. A
+    schema that is newer than this code, and serves it, is left as it is: what was rolled back runs this too.
+    """
     with _connected(url) as connection:
-        version = int(connection.dialect.server_version_info[0])
+        version = int((connection.dialect.server_version_info or (0,))[0])
         if version < OLDEST_POSTGRES:
             raise ConfigError(f"PostgreSQL {version} is too old: agentflow needs {OLDEST_POSTGRES} or later")
-        with connection.begin():
-            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-            connection.execute(text("set local lock_timeout = '5s'"))
+        with _alone(connection):
             connection.execute(text(f'create schema if not exists "{schema}"'))
-            connection.execute(text(f'set local search_path to "{schema}"'))
-            command.upgrade(_config(connection, schema), "head")
-        return head()
+            connection.execute(text(f'set search_path to "{schema}"'))
+            connection.execute(text(f"set lock_timeout = '{int(LOCK_TIMEOUT_S * 1000)}ms'"))
+            connection.commit()
+            return _climb(connection, schema, patience_s)
 
 
 def check(url: str, schema: str) -> str:
-    """Return the schema's revision; raise SchemaOutdated where it is not the one this code was written for."""
+    """Return the schema's revision: this code's own, or a newer one that serves it; raise SchemaOutdated for others."""
     with _connected(url) as connection:
         current = _current(connection, schema)
-    if current is None:
-        raise SchemaOutdated(f"the database has no schema {schema!r} yet: run `agentflow db upgrade`")
-    if current == head():
-        return current
-    known = {script.revision for script in ScriptDirectory.from_config(_config(None, schema)).walk_revisions()}
-    if current not in known:
-        raise SchemaOutdated(
-            f"the schema is at {current!r}, which this agentflow does not know: install a newer agentflow"
-        )
-    raise SchemaOutdated(f"the schema is at {current!r}, behind {head()!r}: run `agentflow db upgrade`")
+        if current is None:
+            raise SchemaOutdated(f"the database has no schema {schema!r} yet: run `agentflow db upgrade`")
+        if current not in revisions.known():
+            return _newer(connection, schema, current)
+    if current != head():
+        raise SchemaOutdated(f"the schema is at {current!r}, behind {head()!r}: run `agentflow db upgrade`")
+    return current
 
 
 def head() -> str:
     """Return the newest revision that this code knows."""
-    revision = ScriptDirectory.from_config(_config(None, "")).get_current_head()
-    assert revision is not None
-    return revision
+    return revisions.known()[-1]
+
+
+def _climb(connection: Connection, schema: str, patience_s: float) -> str:
+    """Run what revisions are still to run, one by one."""
+    current, known = _current(connection, schema), revisions.known()
+    connection.commit()
+    if current is not None and current not in known:
+        return _newer(connection, schema, current)
+    for revision in known[known.index(current) + 1 if current else 0 :]:
+        _patiently(connection, schema, revision, time.monotonic() + patience_s)
+    return known[-1]
+
+
+def _patiently(connection: Connection, schema: str, revision: str, until: float) -> None:
+    while True:
+        try:
+            command.upgrade(revisions.config(connection, schema), revision)
+        except DBAPIError as error:
+            connection.rollback()
+            if getattr(error.orig, "pgcode", None) not in _IN_THE_WAY:
+                raise
+            if time.monotonic() > until:
+                raise DatabaseUnavailable(
+                    f"the revision {revision!r} found no moment without locks on its tables, and has changed nothing: "
+                    "run `agentflow db upgrade` again when long transactions are over"
+                ) from error
+            threading.Event().wait(_PAUSE_S)
+        else:
+            return
+
+
+def _newer(connection: Connection, schema: str, current: str) -> str:
+    if head() in revisions.read_served(connection, schema, current):
+        return current
+    raise SchemaOutdated(f"the schema is at {current!r}, which this agentflow does not know: install a newer agentflow")
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Hold the upgrades' lock, by asking now and then: who waits inside a statement blocks concurrent indexes."""
+    query = text("select pg_try_advisory_lock(:key)")
+    while not connection.execute(query, {"key": _UPGRADE_LOCK}).scalar_one():
+        connection.commit()
+        threading.Event().wait(_PAUSE_S)
+    connection.commit()
+    # Its session's end gives it back.
+    yield
 
 
 def _current(connection: Connection, schema: str) -> str | None:
-    options = {"version_table": "schema_version", "version_table_schema": schema}
+    options = {"version_table": revisions.VERSION_TABLE, "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
-def _config(connection: Connection | None, schema: str) -> Config:
-    config = Config()
-    folder: Path = layout.path("migrations")
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes.update(connection=connection, schema=schema)
-    return config
-
-
-def _connected(url: str) -> Any:
+def _connected(url: str) -> Connection:
     try:
         return probe_engine(url).connect()
     except OperationalError as error:

@@ -89,7 +89,10 @@ class Harness:
         for _ in range(_MOST_MOVES):
             hint = self.hints.take() or self._forgotten()
             if hint is None and not self._take_back_lost() and not self._hasten():
-                return
+                # What became due by itself a moment ago was neither forgotten then nor to be hastened now.
+                hint = self._forgotten()
+                if hint is None:
+                    return
             if hint is not None:
                 self.obey(runtime, hint)
         raise AgentflowError(f"the runs did not come to rest within {_MOST_MOVES} moves")

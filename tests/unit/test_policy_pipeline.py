@@ -33,6 +33,33 @@ def test_a_pipelines_result_is_its_last_stages_output() -> None:
     assert decide_pipeline(a_run(), history, STAGES) == Done({"at": "here"})
 
 
+@pytest.mark.parametrize(
+    ("done", "now", "follows"),
+    [
+        (["fetch", "publish"], ["fetch", "check", "publish"], None),
+        (["fetch", "publish"], ["fetch", "check", "publish", "tell"], "tell"),
+        (["fetch", "check"], ["fetch", "publish"], "publish"),
+        (["fetch"], ["check", "publish"], "check"),
+        (["fetch"], ["begin", "fetch", "publish"], "publish"),
+    ],
+    ids=[
+        "a stage before the last that is done already",
+        "one in the middle, and one at the end",
+        "a stage that is no more",
+        "the only stage that is done is no more",
+        "a stage before the first",
+    ],
+)
+def test_a_pipeline_whose_stages_changed_goes_on_after_the_furthest_that_is_done(
+    done: list[str], now: list[str], follows: str | None
+) -> None:
+    history = [a_step(index, name, output=name) for index, name in enumerate(done)]
+
+    decision = decide_pipeline(a_run(), history, [Stage(name, (), ()) for name in now])
+
+    assert decision == (Next([NewStep(follows, {})]) if follows else Done(now[-1]))
+
+
 FETCHED = a_step(0, "fetch", output="page")
 
 

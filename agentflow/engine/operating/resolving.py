@@ -14,6 +14,7 @@ from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import PayloadRefused
 from agentflow.domain.hint import Hint, advance_hint
 from agentflow.domain.outcome import Completed
+from agentflow.domain.quoting import quoted
 from agentflow.domain.run import Run
 from agentflow.domain.step import COMPENSATE, StepStatus
 from agentflow.engine.operating.order import Order, refused
@@ -92,7 +93,7 @@ def _find(
         raise refused(run.run_id, found)
     step = next((each for each in history if each.step_index == found), None)
     if step is None:
-        raise refused(run.run_id, f"it has no step {found}")
+        raise refused(run.run_id, f"it has no step {quoted(found)}")
     if why := refuse_resolution(run, step, resolution, history, did_not_happen=did_not_happen):
         raise refused(run.run_id, why)
     locked = steps.lock(tx, run.run_id, found)

@@ -24,7 +24,8 @@ from tests.acceptance.airline.rows import PostgresRows
 from tests.acceptance.airline.world import World
 
 TAKE_KEY = text(
-    "insert into public.airline_keys (key, request) values (:key, :request) on conflict do nothing returning key"
+    "insert into public.airline_keys (key, tool, request) values (:key, :tool, :request) "
+    "on conflict do nothing returning key"
 )
 KEEP_ANSWER = text("update public.airline_keys set answer = :answer where key = :key")
 REPEAT_ANSWER = text(
@@ -51,7 +52,7 @@ class AirlineService(ThreadingHTTPServer):
         """Answer a request, carrying it out if its key is new; None where the key stands for another request."""
         request = hashlib.sha256(tool.encode() + b"\n" + body).hexdigest()
         with self.world.engine.begin() as connection:
-            if connection.execute(TAKE_KEY, {"key": key, "request": request}).scalar() is None:
+            if connection.execute(TAKE_KEY, {"key": key, "tool": tool, "request": request}).scalar() is None:
                 return connection.execute(REPEAT_ANSWER, {"key": key, "request": request}).scalar()
             answer = _carry_out(connection, tool, json.loads(body), key)
             connection.execute(KEEP_ANSWER, {"key": key, "answer": answer})

@@ -29,6 +29,7 @@ create table public.airline_writes (
 CREATE_KEYS = """
 create table public.airline_keys (
     key text primary key,
+    tool text not null,
     request text not null,
     answer text,
     repeats integer not null default 0

@@ -23,7 +23,8 @@ SERVICE_TIMEOUT_S = 8.0
 
 @resource
 def world() -> Iterator[World]:
-    opened = World(postgres_url(os.environ["AGENTFLOW_DATABASE_URL"]))
+    # The airline's rows may be in a database of its own, beside the one that holds the runs.
+    opened = World(postgres_url(os.environ.get("AIRLINE_DATABASE_URL") or os.environ["AGENTFLOW_DATABASE_URL"]))
     yield opened
     opened.close()
 

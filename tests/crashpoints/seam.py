@@ -1,0 +1,168 @@
+"""The seam: lists every point at which this process speaks to Postgres, Redis or the outside, and may end it there.
+
+It wraps the libraries, not the code under test: SQLAlchemy's events and its dialect's commit and rollback, redis-py's
+connection, httpx2's transports, smtplib's conversation. Unarmed it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import smtplib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import httpx2
+from httpcore2._backends.sync import SyncStream
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from redis.connection import AbstractConnection
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+
+from agentflow.gate import scripts
+from agentflow.store.statements import Statements
+
+_PART = re.compile(rb"\$\d+\r\n([^\r]*)\r\n")
+_SCRIPTS = {each.digest: name for name, each in vars(scripts).items() if isinstance(each, scripts.Script)}
+
+
+class Seam:
+    """What this process has reached since it was armed; at the `strike_at`th point it sends itself a signal."""
+
+    def __init__(self) -> None:
+        self.points: list[str] = []
+        self._strike_at = 0
+        self._signal: Signals | None = None
+        self._tell = Path()
+        self._is_armed = False
+        self._names: Mapping[str, str] = {}
+        self._awaits_answer = ""
+
+    def install(self, schema: str = "agentflow") -> None:
+        """Wrap the libraries of this process and its children."""
+        self._names = {text: name for name, text in Statements.load(schema).by_name.items()}
+        event.listen(Engine, "before_cursor_execute", self._before_statement)
+        event.listen(Engine, "after_cursor_execute", self._after_statement)
+        _wrap(DefaultDialect, "do_commit", self._ending("commit"))
+        _wrap(DefaultDialect, "do_rollback", self._ending("rollback"))
+        _wrap(AbstractConnection, "send_packed_command", self._sending)
+        _wrap(AbstractConnection, "read_response", self._reading)
+        _wrap(httpx2.HTTPTransport, "handle_request", self._exchange)
+        _wrap(httpx2.AsyncHTTPTransport, "handle_async_request", self._async_exchange)
+        _wrap(SyncStream, "read", self._first_read)
+        _wrap(smtplib.SMTP, "send", self._saying)
+        _wrap(smtplib.SMTP, "getreply", self._hearing)
+
+    def arm(self) -> None:
+        """Count from here."""
+        self.points, self._signal, self._is_armed = [], None, True
+
+    def arm_to_strike(self, at: int, signal: Signals, tell: Path) -> None:
+        """Count from here, and at a point write its label into a file and send the signal."""
+        self.arm()
+        self._strike_at, self._signal, self._tell = at, signal, tell
+
+    def disarm(self) -> None:
+        """Count no more."""
+        self._is_armed = False
+
+    def reach(self, label: str) -> None:
+        """Be at a point; nothing after it happens in a process that is struck there."""
+        if not self._is_armed:
+            return
+        self.points.append(label)
+        if self._signal is not None and len(self.points) == self._strike_at:
+            self._tell.write_text(label)
+            os.kill(os.getpid(), self._signal)
+
+    def _before_statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        self.reach(f"before {self._name_of(statement)}")
+
+    def _after_statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        self.reach(f"after {self._name_of(statement)}")
+
+    def _name_of(self, statement: str) -> str:
+        known = self._names.get(statement)
+        # A savepoint's name has a number that grows from one to the next.
+        return known or re.sub(r"_\d+$", "", " ".join(statement.split()[:3]))
+
+    def _ending(self, word: str) -> Callable[..., Any]:
+        def end(original: Callable[..., Any], dialect: Any, connection: Any) -> Any:
+            # What has not begun says nothing to the server when it ends.
+            if connection.closed or connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+                return original(dialect, connection)
+            self.reach(f"before {word}")
+            ended = original(dialect, connection)
+            self.reach(f"after {word}")
+            return ended
+
+        return end
+
+    def _sending(self, original: Callable[..., Any], connection: Any, command: Any, *rest: Any, **more: Any) -> Any:
+        self.reach(f"before {_command_of(command)}")
+        return original(connection, command, *rest, **more)
+
+    def _reading(self, original: Callable[..., Any], connection: Any, *rest: Any, **more: Any) -> Any:
+        answer = original(connection, *rest, **more)
+        self.reach("after redis")
+        return answer
+
+    def _exchange(self, original: Callable[..., Any], transport: Any, request: httpx2.Request) -> Any:
+        where = _door_of(request)
+        self.reach(f"before {where}")
+        self._awaits_answer = where
+        try:
+            answer = original(transport, request)
+        finally:
+            self._awaits_answer = ""
+        self.reach(f"after {where}")
+        return answer
+
+    async def _async_exchange(self, original: Callable[..., Any], transport: Any, request: httpx2.Request) -> Any:
+        where = _door_of(request)
+        self.reach(f"before {where}")
+        answer = await original(transport, request)
+        self.reach(f"after {where}")
+        return answer
+
+    def _first_read(self, original: Callable[..., Any], stream: Any, *rest: Any, **more: Any) -> Any:
+        if self._awaits_answer:
+            self.reach(f"sent, not answered: {self._awaits_answer}")
+            self._awaits_answer = ""
+        return original(stream, *rest, **more)
+
+    def _saying(self, original: Callable[..., Any], conversation: Any, said: Any) -> Any:
+        self.reach(f"before {_smtp_word(said)}")
+        return original(conversation, said)
+
+    def _hearing(self, original: Callable[..., Any], conversation: Any) -> Any:
+        reply = original(conversation)
+        self.reach("after smtp")
+        return reply
+
+
+def _wrap(owner: type, name: str, around: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+    setattr(owner, name, lambda self, *rest, **more: around(original, self, *rest, **more))
+
+
+def _command_of(command: Any) -> str:
+    packed = command if isinstance(command, bytes) else b"".join(command)
+    parts = [part.decode(errors="replace") for part in _PART.findall(packed)[:2]]
+    name = _SCRIPTS.get(parts[1], "") if len(parts) > 1 else ""
+    return f"redis {parts[0]} {name}".strip() if parts else "redis"
+
+
+def _door_of(request: httpx2.Request) -> str:
+    return f"{request.method} /{request.url.path.strip('/').partition('/')[0]}"
+
+
+def _smtp_word(said: Any) -> str:
+    text = said if isinstance(said, str) else bytes(said).decode(errors="replace")
+    word = text.split(maxsplit=1)[0] if text.split() else ""
+    return f"smtp {word.upper()}" if word.isalpha() else "smtp letter"
+
+
+seam = Seam()
