@@ -22,6 +22,7 @@ from agentflow.engine.plan import Plan
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.engine.verifying import as_unconfirmed, begin_verification, drop_needless, is_too_early
+from agentflow.policy.happening import may_have_before
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.policy.scratchpad import merged
 from agentflow.store import doubts, keys, logs, outbox, runs, steps
@@ -128,6 +129,18 @@ def _as_far_as_known(tried: Tried, step: LockedStep, now: datetime) -> Tried:
     return tried
 
 
+def _with_earlier(step: LockedStep, tried: Tried) -> Tried:
+    """Let a failure that certainly did not happen not hide an attempt before it that may have."""
+    if not may_have_before(step.effect, step.error):
+        return tried
+    match tried.outcome:
+        case Failed(happened=False) as failed:
+            return replace(tried, outcome=replace(failed, happened=None), plan=None)
+        case Retrying(Failed(happened=False) as failed) as retrying:
+            return replace(tried, outcome=replace(retrying, failed=replace(failed, happened=None)))
+    return tried
+
+
 @dataclass(frozen=True, slots=True)
 class _Record:
     """One recording transaction, under its run's lock and behind the fence."""
@@ -140,8 +153,9 @@ class _Record:
 
     def write(self, claim: Claim, tried: Tried) -> Recorded:
         """Write what an attempt came to, and what follows from it."""
-        outcome = tried.outcome
         self._log(claim, tried)
+        tried = _with_earlier(self.step, tried)
+        outcome = tried.outcome
         hints = self._settle(outcome)
         if self.step.status is StepStatus.IN_DOUBT:
             # Its own attempt has the last word; nobody needs to ask any more.

@@ -47,7 +47,13 @@ def take_back(
     run, now = locked
     if evidence in _ENDED and (step.lease_until is None or step.lease_until > now):
         return None
-    decided = decide_lost(step.effect, evidence, quarantined=step.quarantined, deaths=step.deaths)
+    decided = decide_lost(
+        step.effect,
+        evidence,
+        quarantined=step.quarantined,
+        deaths=step.deaths,
+        lost_before=step.attempt > 1 and steps.was_lost(tx, step),
+    )
     if isinstance(decided, NotYet):
         return None
     hints = _charge_lost(tx, step)

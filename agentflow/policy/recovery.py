@@ -68,10 +68,14 @@ _ENDS_EARLY: dict[Effect, frozenset[Evidence]] = {
 }
 
 
-def decide_lost(effect: Effect, evidence: Evidence, *, quarantined: bool, deaths: int) -> Recovery:
+def decide_lost(
+    effect: Effect, evidence: Evidence, *, quarantined: bool, deaths: int, lost_before: bool = False
+) -> Recovery:
     """Answer what becomes of a lost attempt (the first table of the protocol).
 
     Only a death in quarantine, where the step was alone, counts against the step itself; a worker's own end never does.
+    A child had one step, which is suspected at once. A whole worker had many: each goes back to its own queue, and is
+    suspected when it is lost again.
     """
     if evidence not in _ENDS_EARLY[effect]:
         return NotYet()
@@ -83,4 +87,5 @@ def decide_lost(effect: Effect, evidence: Evidence, *, quarantined: bool, deaths
         return Verify(own_deaths)
     if deaths + own_deaths >= POISON_DEATHS:
         return Poison(own_deaths)
-    return RunAgain(own_deaths, alone=quarantined or is_death)
+    is_suspected = evidence is Evidence.CHILD_DEAD or (is_death and lost_before)
+    return RunAgain(own_deaths, alone=quarantined or is_suspected)

@@ -214,6 +214,12 @@ def earlier_failures(tx: Transaction, step: LockedStep) -> Sequence[Row]:
     return tx.rows("earlier_failures", run_id=step.run_id, step_index=step.step_index)
 
 
+def was_lost(tx: Transaction, step: LockedStep) -> bool:
+    """Answer whether an earlier attempt at a step was lost with its process."""
+    row = tx.row("was_lost", run_id=step.run_id, step_index=step.step_index)
+    return row is not None and bool(row["was_lost"])
+
+
 def wake(tx: Transaction, statement: str, **which: Any) -> Sequence[Hint]:
     """Make parked steps due by one of the statements that wake, and return their hints."""
     rows = tx.rows(statement, **which)

@@ -38,4 +38,6 @@ def hasten() -> None:
     vars(relay_recovery).update(GRACE_S=0.2, _AGAIN_S=0.3)
     vars(sweeper).update(GRACE_S=0.3, _TURN_S=1.0)
     vars(kinds).update(WEBHOOK_TIMEOUT_S=3.0, _MARGIN_S=0.5)
-    vars(database)["_SESSION"] = {**vars(database)["_SESSION"], "idle_in_transaction_session_timeout": f"{IDLE_S}s"}
+    session = vars(database)["_SESSION"]
+    if "idle_in_transaction_session_timeout" in session:
+        vars(database)["_SESSION"] = {**session, "idle_in_transaction_session_timeout": f"{IDLE_S}s"}

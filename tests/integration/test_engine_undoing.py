@@ -15,6 +15,7 @@ from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.deeds import (
     GIVEN,
     LOG,
+    Raising,
     a_deed,
     begun,
     deciding,
@@ -249,6 +250,29 @@ def test_a_failure_that_may_have_happened_is_undone_first_with_none_for_its_resu
 
     assert (undone(run), LOG) == ([1, 0], ["order", "undo pack", "undo order"])
     assert (GIVEN[0]["made"], GIVEN[0]["subject_key"]) == (None, f"{run.run_id}:1")
+
+
+@pytest.mark.parametrize("effect", ["keyed", "idempotent"])
+def test_an_attempt_that_may_have_happened_is_undone_though_the_next_was_certainly_refused(
+    agentflow: Harness, effect: str
+) -> None:
+    agent = failing(order, a_deed("pack", effect=effect, does=cut_then_refused()))
+    hands = Hands(agentflow, agent)
+
+    run = worked(hands, agent)
+
+    assert (undone(run), LOG) == ([1, 0], ["order", "undo pack", "undo order"])
+    assert hands.step_row(run.run_id, 1)["error"]["happened"] is None
+    assert [row["error"]["happened"] for row in hands.harness.client.steps(run.run_id)[1].tries] == [None, False]
+
+
+def cut_then_refused() -> Raising:
+    answers = iter([{"kind": "transient"}, {"kind": "bad_input", "happened": False}])
+
+    def fail(_: Context) -> None:
+        raise ToolError("no", **next(answers))
+
+    return fail
 
 
 def test_what_may_have_happened_and_needs_its_result_to_be_undone_is_left_to_a_person(agentflow: Harness) -> None:

@@ -141,7 +141,7 @@ GUARDS = (
         "a frozen process keeps its locks for as long as it is frozen",
         patches_of(
             "agentflow/store/database.py",
-            ('"idle_in_transaction_session_timeout": "15s"', '"idle_in_transaction_session_timeout": "0"'),
+            ('    "idle_in_transaction_session_timeout": "15s",\n', ""),
         ),
         (CRASH_POINTS,),
     ),

@@ -20,7 +20,7 @@ from agentflow.policy.recovery import (
 
 AGAIN = RunAgain(0)
 ELSEWHERE = RunAgain(0, alone=False)
-ANYHOW: dict[Evidence, Recovery] = {**dict.fromkeys(Evidence, AGAIN), Evidence.RELEASED: ELSEWHERE}
+ANYHOW: dict[Evidence, Recovery] = {**dict.fromkeys(Evidence, ELSEWHERE), Evidence.CHILD_DEAD: AGAIN}
 
 # The protocol's first table: class by class, what a lost attempt becomes on each evidence.
 LOST: dict[Effect, dict[Evidence, Recovery]] = {
@@ -28,8 +28,8 @@ LOST: dict[Effect, dict[Evidence, Recovery]] = {
     Effect.TRANSACTIONAL: ANYHOW,
     Effect.KEYED: ANYHOW,
     Effect.IDEMPOTENT: {
-        Evidence.LEASE_OVER: AGAIN,
-        Evidence.OVERRUN: AGAIN,
+        Evidence.LEASE_OVER: ELSEWHERE,
+        Evidence.OVERRUN: ELSEWHERE,
         Evidence.WORKER_DEAD: NotYet(),
         Evidence.CHILD_DEAD: AGAIN,
         Evidence.RELEASED: ELSEWHERE,
@@ -54,6 +54,15 @@ LOST: dict[Effect, dict[Evidence, Recovery]] = {
 @pytest.mark.parametrize(("effect", "evidence"), list(itertools.product(Effect, Evidence)))
 def test_a_lost_attempt_becomes_what_its_class_and_the_evidence_say(effect: Effect, evidence: Evidence) -> None:
     assert decide_lost(effect, evidence, quarantined=False, deaths=0) == LOST[effect][evidence]
+
+
+@pytest.mark.parametrize(("lost_before", "decided"), [(False, ELSEWHERE), (True, AGAIN)], ids=["first", "again"])
+def test_a_step_is_suspected_when_it_is_lost_with_a_whole_worker_for_the_second_time(
+    lost_before: bool, decided: Recovery
+) -> None:
+    lost = decide_lost(Effect.KEYED, Evidence.WORKER_DEAD, quarantined=False, deaths=0, lost_before=lost_before)
+
+    assert lost == decided
 
 
 @pytest.mark.parametrize("effect", [Effect.READ, Effect.TRANSACTIONAL, Effect.KEYED, Effect.IDEMPOTENT])

@@ -125,6 +125,12 @@ limit %(most)s
 select run_id, step_index, attempt, worker_pid, bulkhead from {schema}.agent_steps
 where status = 'running' and worker_id = %(worker_id)s
 
+-- was_lost: tell whether an earlier attempt at a step was lost with its process
+select exists (
+    select from {schema}.attempts
+    where run_id = %(run_id)s and step_index = %(step_index)s and status = 'lost'
+) as was_lost
+
 -- take_back_step: end a lost attempt and make its step pending again
 update {schema}.agent_steps
 set status = 'pending', lease_until = null, claim_token = null, next_attempt_at = null, error = %(error)s::json,
