@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from tests.mutants.patch import Patch, patches_of
 
-CRASH_POINTS = "tests/crashpoints"
-MACHINE = "tests/stateful"
-CHAOS = "tests/chaos"
+CRASH_POINTS = "tests/crashpoints/test_crashpoints.py"
+MACHINE = "tests/stateful/test_machine.py"
+CHAOS = "tests/chaos/test_chaos.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A guard, `patches` that switch it off, and the tests of which at least one must fail then, the quickest first."""
+    """A guard, `patches` that switch it off, and the tests of which one must fail then, the proof before the rest."""
 
     name: str
     off: str
@@ -36,7 +36,7 @@ GUARDS = (
                 "step is None:",
             ),
         ),
-        (*_integration("engine_fence"), MACHINE, CRASH_POINTS),
+        (MACHINE, CRASH_POINTS, *_integration("engine_fence")),
     ),
     Guard(
         "claim token",
@@ -51,7 +51,7 @@ GUARDS = (
                 ("if step.claim_token == token and step.status is", "if step.status is"),
             ),
         ),
-        (*_integration("engine_fence"), MACHINE, CRASH_POINTS),
+        (MACHINE, CRASH_POINTS, *_integration("engine_fence")),
     ),
     Guard(
         "idempotency record",
@@ -63,7 +63,7 @@ GUARDS = (
                 "if True:",
             ),
         ),
-        (*_integration("engine_keys"), MACHINE, CHAOS),
+        (MACHINE, CRASH_POINTS, *_integration("engine_keys")),
     ),
     Guard(
         "dead man's timer",
@@ -72,7 +72,7 @@ GUARDS = (
             "agentflow/engine/deadman.py",
             ("            self._timer.set(at)\n", "            pass\n"),
         ),
-        ("tests/integration/workers/test_deaths.py", CRASH_POINTS),
+        (CRASH_POINTS, "tests/integration/workers/test_deaths.py"),
     ),
     Guard(
         "settle_s",
@@ -81,7 +81,7 @@ GUARDS = (
             "agentflow/engine/planning.py",
             ("settle_s = SETTLE_S if tool.settle_s is None else tool.settle_s", "settle_s = 0.0"),
         ),
-        (*_integration("engine_verifying"), CHAOS),
+        (CRASH_POINTS, *_integration("engine_verifying"), CHAOS),
     ),
     Guard(
         "the run's own lock",
@@ -90,7 +90,7 @@ GUARDS = (
             "agentflow/store/sql/claim.sql",
             ("where r.run_id = %(run_id)s\nfor update of r\n", "where r.run_id = %(run_id)s\n"),
         ),
-        (*_integration("engine_siblings"), MACHINE),
+        (CRASH_POINTS, MACHINE, *_integration("engine_siblings")),
     ),
     Guard(
         "sweeper",
@@ -102,7 +102,7 @@ GUARDS = (
                 "            return False\n        return True\n        self._sweeps += 1\n",
             ),
         ),
-        (*_integration("engine_sweeper"), MACHINE, CRASH_POINTS),
+        (CRASH_POINTS, MACHINE, *_integration("engine_sweeper")),
     ),
     Guard(
         "outbox's sending",
@@ -120,7 +120,7 @@ GUARDS = (
                 "and attempt = %(attempt)s\n    and status = 'claimed'",
             ),
         ),
-        (*_integration("outbox_recovery"), CRASH_POINTS),
+        (CRASH_POINTS, *_integration("outbox_recovery")),
     ),
     Guard(
         "budget reservation",
@@ -128,13 +128,13 @@ GUARDS = (
         patches_of(
             "agentflow/engine/claiming.py", ("reserved=call.reserved if call else Reserved(),", "reserved=Reserved(),")
         ),
-        (*_integration("engine_reservations"), MACHINE),
+        (MACHINE, *_integration("engine_reservations")),
     ),
     Guard(
         "approval binding",
         "an approval holds for whatever the call has become",
         patches_of("agentflow/policy/approval.py", ("if approval.args_hash != step.args_hash:", "if False:")),
-        (*_integration("approvals"), MACHINE),
+        (MACHINE, *_integration("approvals")),
     ),
     Guard(
         "idle-in-transaction timeout",
@@ -143,7 +143,7 @@ GUARDS = (
             "agentflow/store/database.py",
             ('    "idle_in_transaction_session_timeout": "15s",\n', ""),
         ),
-        (CRASH_POINTS,),
+        (CRASH_POINTS, CHAOS),
     ),
     Guard(
         "intent before the call",
@@ -152,7 +152,7 @@ GUARDS = (
             "agentflow/policy/recovery.py",
             ("    if effect is Effect.UNSAFE:\n        return PutInDoubt()\n", ""),
         ),
-        ("tests/unit/test_policy_recovery.py", CRASH_POINTS, MACHINE),
+        (CRASH_POINTS, MACHINE, "tests/unit/test_policy_recovery.py"),
     ),
     Guard(
         "leases by class",
@@ -168,6 +168,6 @@ GUARDS = (
                 "Effect.UNSAFE: frozenset(Evidence),",
             ),
         ),
-        ("tests/unit/test_policy_recovery.py", CRASH_POINTS),
+        (CRASH_POINTS, "tests/unit/test_policy_recovery.py"),
     ),
 )

@@ -62,4 +62,7 @@ def _command(arguments: str) -> list[str]:
 
 def _environment(tree: Path) -> dict[str, str]:
     # Before the editable install, so that workers and the command line are the copy's too.
-    return {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    of_the_copy = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Enough to find a guard missing by chance; nobody reads how.
+    of_the_machine = {"STATEFUL_EXAMPLES": "300", "STATEFUL_SHRINKS": "no"}
+    return {**os.environ, **of_the_copy, **of_the_machine}

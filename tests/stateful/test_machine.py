@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.stateful.fleet import Fleet
@@ -13,6 +13,8 @@ from tests.stateful.machine import Machine
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "60"))
 STEPS = int(os.environ.get("STATEFUL_STEPS", "30"))
+# A person wants the shortest way to a failure, which takes minutes; who asks only whether there is one does not.
+SHRINKS = os.environ.get("STATEFUL_SHRINKS", "yes") == "yes"
 
 
 @pytest.mark.slow
@@ -26,6 +28,7 @@ def test_whatever_happens_in_whatever_order_every_rule_holds(fleet: Fleet) -> No
             derandomize=False,
             print_blob=True,
             database=None,
+            phases=[phase for phase in Phase if SHRINKS or phase not in {Phase.shrink, Phase.explain}],
             suppress_health_check=list(HealthCheck),
         ),
     )
