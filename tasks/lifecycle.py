@@ -25,7 +25,7 @@ from .app import app
 from .leaving import Leaving
 from .paging import open_pager
 from .process import process
-from .warming import import_libraries, warm_models
+from .warming import import_libraries, load_prices, warm_models
 
 log = structlog.get_logger("agentflow.worker")
 
@@ -41,7 +41,8 @@ def log_as_all_do(loglevel: int, **_: Any) -> None:
 
 @signals.celeryd_after_setup.connect
 def prepare_children(instance: Any, **_: Any) -> None:
-    """In the main process, before it forks: import once what each child would import in the middle of a step."""
+    """In the main process, before its pool begins: load once what each child or thread would load amid a step."""
+    load_prices(app.amqp.queues.consume_from)
     if issubclass(instance.pool_cls, TaskPool):
         import_libraries(app.amqp.queues.consume_from)
 

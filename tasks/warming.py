@@ -1,4 +1,4 @@
-"""Getting ready for models before their first call: the vendors' libraries take seconds to import."""
+"""Getting ready for models before their first call: vendors' libraries and price lists take seconds to import."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from agentflow.declare.agent import Agent
 from agentflow.domain.errors import AgentflowError
 from agentflow.engine.recovery import QUARANTINE_QUEUE
 from agentflow.llm.clients import VendorClient
+from agentflow.llm.projection import project
+from agentflow.llm.windows import window_of
+from agentflow.settings import settings
 
 from .process import process
 
@@ -33,6 +36,20 @@ def import_libraries(queues: Collection[str]) -> None:
     same. Any model's call may come into quarantine.
     """
     _each(_models(queues), VendorClient.import_library)
+
+
+def load_prices(queues: Collection[str]) -> None:
+    """Price the models whose calls come in by these queues once, before the first of them is claimed.
+
+    Else the first claim of each process would read the price list under its run's lock.
+    """
+    prices = settings().price_table
+    for name in _models(queues):
+        try:
+            project(name, 0, 0, prices)
+            window_of(name, prices)
+        except AgentflowError as error:
+            log.warning("model_not_priced", model=name, error=str(error))
 
 
 def _models(queues: Collection[str]) -> list[str]:

@@ -14,6 +14,7 @@ import structlog
 from agentflow.domain.hint import Hint, HintPublisher, HintQueues
 from agentflow.engine.recovery import QUARANTINE_QUEUE, take_back
 from agentflow.engine.relay_recovery import OutboxRecovery
+from agentflow.engine.slot_recovery import SlotRecovery
 from agentflow.gate.open_gate import OpenGate
 from agentflow.gate.protocol import Gate
 from agentflow.policy.recovery import Evidence
@@ -32,6 +33,7 @@ GRACE_S = 3.0
 _TURN_S = 5.0
 _MOST = 500
 _FORGOTTEN_EVERY = 15
+_SLOTS_EVERY = 5
 
 
 class _Unknown(Enum):
@@ -50,6 +52,7 @@ class Sweeper:
         self._worker_id = worker_id
         self._gate = gate or OpenGate()
         self._outbox = OutboxRecovery(database, hints, queues, self._gate, worker_id, dead_s=DEAD_S, gap_s=GAP_S)
+        self._slots = SlotRecovery(database, self._gate, worker_id, dead_s=DEAD_S, gap_s=GAP_S)
         self._sweeps = 0
 
     def sweep(self) -> bool:
@@ -61,6 +64,8 @@ class Sweeper:
         self._database.atomically(lambda tx: sweeps.stop_overdue(tx, most=_MOST))
         if self._sweeps % _FORGOTTEN_EVERY == 0:
             self._database.atomically(lambda tx: sweeps.revive_forgotten(tx, most=_MOST))
+        if self._sweeps % _SLOTS_EVERY == 1:
+            self._slots.sweep()
         self._hint_forgotten()
         self._admit_waiting()
         self._outbox.sweep()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Visitor, Waiter
+from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Held, Visitor, Waiter
 
 _PLENTY = 1_000
 
@@ -24,7 +24,11 @@ class OpenGate:
         """Return plenty for each."""
         return dict.fromkeys(names, _PLENTY)
 
-    def evict(self, bulkhead: str, run_id: str, step_index: int) -> None:
+    def held(self, bulkheads: Sequence[str], holder: str) -> Sequence[Held]:  # noqa: ARG002
+        """Return nothing: no slot is held."""
+        return ()
+
+    def evict(self, bulkhead: str, run_id: str, step_index: int, holder: str | None = None) -> None:
         """Do nothing: no slot is held."""
 
     def hold_open(self, breaker: str, seconds: float, reason: str) -> None:

@@ -88,6 +88,15 @@ class Waiter:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A slot that a step has, or a message under its id and item."""
+
+    bulkhead: str
+    run_id: str
+    step_index: int
+
+
+@dataclass(frozen=True, slots=True)
 class BulkheadState:
     """A bulkhead as an operator sees it. `breaker` is closed, open or half_open; times are seconds from now."""
 
@@ -117,8 +126,12 @@ class Gate(Protocol):
         """Return for each bulkhead how many more steps may be woken now."""
         ...
 
-    def evict(self, bulkhead: str, run_id: str, step_index: int) -> None:
-        """Give back the slot of an attempt that is lost."""
+    def held(self, bulkheads: Sequence[str], holder: str) -> Sequence[Held]:
+        """Return what a worker holds in bulkheads; raise OSError where there is no answer."""
+        ...
+
+    def evict(self, bulkhead: str, run_id: str, step_index: int, holder: str | None = None) -> None:
+        """Give back the slot of an attempt that is lost, whoever holds it or one holder alone."""
         ...
 
     def hold_open(self, breaker: str, seconds: float, reason: str) -> None:

@@ -12,8 +12,8 @@ from agentflow.gate import scripts
 from agentflow.gate.errors import GateUnreachable
 from agentflow.gate.keys import Keys
 from agentflow.gate.link import Link
-from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Visitor, Waiter
-from agentflow.gate.slot import Slot, attempts_of, member_of, parse_waiter, waiter_name
+from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Held, Visitor, Waiter
+from agentflow.gate.slot import Slot, attempts_of, held_of, member_of, parse_waiter, waiter_name
 from agentflow.gate.terms import terms_of
 
 # How many are woken for a bulkhead that nobody has entered since Redis began, or while Redis does not answer.
@@ -102,10 +102,19 @@ class RedisGate:
             return dict.fromkeys(names, _UNKNOWN_ROOM)
         return {name: _UNKNOWN_ROOM if room < 0 else room for name, room in zip(names, found, strict=True)}
 
-    def evict(self, bulkhead: str, run_id: str, step_index: int) -> None:
+    def held(self, bulkheads: Sequence[str], holder: str) -> Sequence[Held]:
+        """Return what a worker holds in bulkheads. Raises GateUnreachable, an OSError."""
+        if not bulkheads:
+            return ()
+        keys = [key for name in bulkheads for key in self._keys.bulkhead(name)]
+        found = self._link.run(scripts.HELD, keys, [f"{holder}:"])
+        return [held_of(name, member) for name, members in zip(bulkheads, found, strict=True) for member in members]
+
+    def evict(self, bulkhead: str, run_id: str, step_index: int, holder: str | None = None) -> None:
         """Give back what a lost attempt holds. Where Redis is away, its lease ends by itself."""
+        members = f"{holder or ''}{attempts_of(run_id, step_index)}"
         try:
-            self._link.run(scripts.EVICT, self._keys.bulkhead(bulkhead), [attempts_of(run_id, step_index)])
+            self._link.run(scripts.EVICT, self._keys.bulkhead(bulkhead), [members])
         except GateUnreachable:
             return
 

@@ -28,6 +28,7 @@ class Script:
 ENTER = Script.load("enter")
 LEAVE = Script.load("leave")
 CAPACITY = Script.load("capacity")
+HELD = Script.load("held")
 EVICT = Script.load("evict")
 HOLD_OPEN = Script.load("hold_open")
 CLOSE_BREAKER = Script.load("close_breaker")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentflow.gate.protocol import Visitor, Waiter
+from agentflow.gate.protocol import Held, Visitor, Waiter
 
 _NONCE_BYTES = 6
 
@@ -38,6 +38,12 @@ def member_of(visitor: Visitor) -> str:
 def attempts_of(run_id: str, step_index: int) -> str:
     """Return what all members of a step contain, and no others."""
     return f":{run_id}:{step_index}:"
+
+
+def held_of(bulkhead: str, member: str) -> Held:
+    """Return what a member stands for."""
+    _, run_id, step_index, _ = member.rsplit(":", 3)
+    return Held(bulkhead, run_id, int(step_index))
 
 
 def waiter_name(visitor: Visitor) -> str:

@@ -112,6 +112,23 @@ class Database:
         """Run `body`, one statement that stands for itself, without a transaction around it and its two round trips."""
         return self._patiently(self._autocommit, body, patience_s)
 
+    def survey(self, body: Callable[[Transaction], T], *, patience_s: float = PATIENCE_S) -> T:
+        """Run `body`, which only reads, so that all its statements see the database as it was at the first."""
+        return self._patiently(self._snapshot, body, patience_s)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Transaction]:
+        with self._connected() as connection:
+            # On the driver, as in _autocommit: it says so in its `begin`, which is no round trip more.
+            driver: Any = connection.connection.dbapi_connection
+            driver.isolation_level, driver.readonly = "REPEATABLE READ", True
+            try:
+                with connection.begin():
+                    yield Transaction(connection, self.statements)
+            finally:
+                if not driver.closed:
+                    driver.isolation_level, driver.readonly = None, None
+
     @contextmanager
     def _autocommit(self) -> Iterator[Transaction]:
         with self._connected() as connection:

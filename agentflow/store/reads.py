@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from agentflow.store.database import Database, Row, Transaction
@@ -136,6 +136,30 @@ _RUN_COLUMNS = (
 )
 
 
+_STEP_COLUMNS = (
+    agent_steps.c.step_index,
+    agent_steps.c.tool_name,
+    agent_steps.c.status,
+    agent_steps.c.effect,
+    agent_steps.c.tool_input.label("input"),
+    agent_steps.c.tool_output.label("output"),
+    agent_steps.c.error,
+    agent_steps.c.attempt,
+    agent_steps.c.idempotency_key,
+    agent_steps.c.queue,
+    agent_steps.c.parent_index,
+    agent_steps.c.call_index,
+    agent_steps.c.waiting_reason,
+    agent_steps.c.next_attempt_at,
+    agent_steps.c.created_at,
+    agent_steps.c.finished_at,
+    agent_steps.c.business_key,
+    agent_steps.c.subject_index,
+    agent_steps.c.subject_tool,
+    agent_steps.c.person,
+)
+
+
 class Reads:
     """Reads of one database, for one tenant."""
 
@@ -172,56 +196,20 @@ class Reads:
         return [RunRecord(**row) for row in rows]
 
     def steps(self, run_id: str) -> list[StepRecord]:
-        """Return a run's steps in order, each with its attempts."""
-        tries: dict[int, list[Row]] = {}
-        for row in self._rows(
-            select(attempts).where(attempts.c.run_id == run_id, self._mine(attempts)).order_by(attempts.c.attempt)
-        ):
-            tries.setdefault(row["step_index"], []).append(row)
-        calls = {
-            row["step_index"]: row
-            for row in self._rows(
-                select(
-                    model_calls.c.step_index,
-                    func.max(model_calls.c.response_model).label("model"),
-                    func.sum(model_calls.c.prompt_tokens).label("prompt_tokens"),
-                    func.sum(model_calls.c.completion_tokens).label("completion_tokens"),
-                    func.sum(model_calls.c.cost_usd).label("cost_usd"),
-                )
-                .where(model_calls.c.run_id == run_id, self._mine(model_calls))
-                .group_by(model_calls.c.step_index)
-            )
-        }
-        rows = self._rows(
-            select(
-                agent_steps.c.step_index,
-                agent_steps.c.tool_name,
-                agent_steps.c.status,
-                agent_steps.c.effect,
-                agent_steps.c.tool_input.label("input"),
-                agent_steps.c.tool_output.label("output"),
-                agent_steps.c.error,
-                agent_steps.c.attempt,
-                agent_steps.c.idempotency_key,
-                agent_steps.c.queue,
-                agent_steps.c.parent_index,
-                agent_steps.c.call_index,
-                agent_steps.c.waiting_reason,
-                agent_steps.c.next_attempt_at,
-                agent_steps.c.created_at,
-                agent_steps.c.finished_at,
-                agent_steps.c.business_key,
-                agent_steps.c.subject_index,
-                agent_steps.c.subject_tool,
-                agent_steps.c.person,
-            )
-            .where(agent_steps.c.run_id == run_id, self._mine(agent_steps))
-            .order_by(agent_steps.c.step_index)
-        )
-        return [
-            StepRecord(**{**calls.get(row["step_index"], {}), **row}, tries=tries.get(row["step_index"], []))
-            for row in rows
-        ]
+        """Return a run's steps in order, each with its attempts, all as of one moment."""
+
+        def body(tx: Transaction) -> list[StepRecord]:
+            tries: dict[int, list[Row]] = {}
+            for row in self._found(tx, self._of_run(attempts, run_id).order_by(attempts.c.attempt)):
+                tries.setdefault(row["step_index"], []).append(row)
+            calls = {row["step_index"]: row for row in self._found(tx, self._calls(run_id))}
+            rows = self._found(tx, self._of_run(agent_steps, run_id, *_STEP_COLUMNS).order_by(agent_steps.c.step_index))
+            return [
+                StepRecord(**{**calls.get(row["step_index"], {}), **row}, tries=tries.get(row["step_index"], []))
+                for row in rows
+            ]
+
+        return self._database.survey(body)
 
     def transitions(self, run_id: str) -> list[Row]:
         """Return a run's changes of status, oldest first: old, new, reason, step_index, at."""
@@ -252,15 +240,27 @@ class Reads:
         query = select(agents).ext(distinct_on(agents.c.name))
         return self._rows(query.order_by(agents.c.name, agents.c.registered_at.desc()))
 
+    def _calls(self, run_id: str) -> Select[Any]:
+        columns = (
+            model_calls.c.step_index,
+            func.max(model_calls.c.response_model).label("model"),
+            func.sum(model_calls.c.prompt_tokens).label("prompt_tokens"),
+            func.sum(model_calls.c.completion_tokens).label("completion_tokens"),
+            func.sum(model_calls.c.cost_usd).label("cost_usd"),
+        )
+        return self._of_run(model_calls, run_id, *columns).group_by(model_calls.c.step_index)
+
+    def _of_run(self, table: Any, run_id: str, *columns: Any) -> Select[Any]:
+        return select(*(columns or (table,))).where(table.c.run_id == run_id, self._mine(table))
+
     def _mine(self, table: Any) -> ColumnElement[bool]:
         mine: ColumnElement[bool] = table.c.tenant == self._tenant
         return mine
 
     def _rows(self, query: Any) -> list[Row]:
+        return self._database.atomically(lambda tx: self._found(tx, query))
+
+    def _found(self, tx: Transaction, query: Any) -> list[Row]:
         schemas = {None: self._database.schema}
-
-        def body(tx: Transaction) -> list[Row]:
-            result = tx.connection.execute(query, execution_options={"schema_translate_map": schemas})
-            return [dict(row) for row in result.mappings()]
-
-        return self._database.atomically(body)
+        result = tx.connection.execute(query, execution_options={"schema_translate_map": schemas})
+        return [dict(row) for row in result.mappings()]

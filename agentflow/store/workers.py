@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from agentflow.domain import payload
 from agentflow.store.database import Row, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class DeadWorker:
+    """A worker that stopped beating, and when it did: one that comes back may die again."""
+
+    worker_id: str
+    heartbeat_at: datetime
 
 
 def register(
@@ -63,3 +73,19 @@ def served_queues(tx: Transaction, dead_s: float) -> frozenset[str]:
 def alive(tx: Transaction, dead_s: float) -> Sequence[Row]:
     """Return the live workers' rows."""
     return tx.rows("live_workers", dead_s=dead_s)
+
+
+def dead(tx: Transaction, *, judge: str, dead_s: float, gap_s: float) -> Sequence[DeadWorker]:
+    """Return the workers that died within the last hour, as the worker `judge` sees it."""
+    rows = tx.rows("dead_workers", judge=judge, dead_s=dead_s, gap_s=gap_s)
+    return [DeadWorker(str(row["worker_id"]), row["heartbeat_at"]) for row in rows]
+
+
+def bulkheads_of(tx: Transaction, *, worker_id: str) -> Sequence[str]:
+    """Return the names of the bulkheads that a worker may have entered, by what it registered."""
+    return [row["bulkhead"] for row in tx.rows("bulkheads_of_worker", worker_id=worker_id)]
+
+
+def claims_of(tx: Transaction, *, worker_id: str) -> frozenset[tuple[str, int]]:
+    """Return what a worker has claimed: a step by its run and index, a message by its id and item."""
+    return frozenset((row["run_id"], row["step_index"]) for row in tx.rows("claims_of_worker", worker_id=worker_id))

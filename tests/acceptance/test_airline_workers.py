@@ -35,7 +35,8 @@ def test_200_conversations_answer_ask_and_write_exactly_as_recorded(tmp_path: Pa
         assert_as_recorded(stage)
 
 
-@pytest.mark.parametrize("writes", ["keyed", pytest.param("transactional", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("writes", ["keyed", "transactional"])
 def test_200_conversations_are_as_recorded_though_workers_are_killed_and_redis_is_flushed(
     tmp_path: Path, writes: str
 ) -> None:

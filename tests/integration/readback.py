@@ -6,18 +6,25 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, literal, select, union_all
 
 from agentflow.store.database import Database, Transaction
 from agentflow.store.tables import metadata
 from agentflow.testing import Harness
 
 _MOST_RUNS = 1_000
+# Most tables are empty after most tests: to ask so in one statement saves their own.
+_FILLED = union_all(
+    *(
+        select(literal(name)).where(exists(select(literal(1)).select_from(table)))
+        for name, table in metadata.tables.items()
+    )
+)
 
 
 def read_everything(harness: Harness) -> int:
     """Read all there is and return how many rows that was; raise where one cannot be read, or is no text and JSON."""
-    rows = [row for table in metadata.tables.values() for row in _rows(harness.database, table)]
+    rows = _rows(harness.database)
     for row in rows:
         for value in row.values():
             _check(value)
@@ -31,12 +38,12 @@ def count_runs(harness: Harness) -> int:
     return len(harness.client.list(most=_MOST_RUNS))
 
 
-def _rows(database: Database, table: Any) -> list[Mapping[str, Any]]:
+def _rows(database: Database) -> list[Mapping[str, Any]]:
     def body(tx: Transaction) -> list[Mapping[str, Any]]:
-        found = tx.connection.execute(
-            select(table), execution_options={"schema_translate_map": {None: database.schema}}
-        )
-        return [dict(row) for row in found.mappings()]
+        connection = tx.connection.execution_options(schema_translate_map={None: database.schema})
+        filled = set(connection.scalars(_FILLED))
+        tables = [table for name, table in metadata.tables.items() if name in filled]
+        return [dict(row) for table in tables for row in connection.execute(select(table)).mappings()]
 
     return database.atomically(body)
 

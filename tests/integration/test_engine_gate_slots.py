@@ -7,20 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from agentflow import Context, Limits, Pipeline, Rate, tool
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.outcome import Completed
 from agentflow.engine.executor import Fenced
-from agentflow.engine.sweeper import Sweeper
+from agentflow.engine.slot_recovery import SlotRecovery
+from agentflow.engine.sweeper import DEAD_S, GAP_S, Sweeper
 from agentflow.engine.visiting import wake
 from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Heard, Verdict, Visitor
 from agentflow.gate.redis_gate import RedisGate
+from agentflow.local.address import choose_port
+from agentflow.testing import Harness
 from agentflow.testing.crashes import SimulatedCrash
 from agentflow.testing.hints import CollectedHints
 from tests.integration.faulty import Answer, Fault
 from tests.integration.gated import OPENS_AT_TWO, PAY, paying, state, statuses, swept
 from tests.integration.hands import Hands, Interrupted
+from tests.integration.outpost import Outpost, parcels
 from tests.integration.outside import Endpoint
 
 pytest_plugins = ["tests.integration.gate_server", "tests.integration.gated_runs", "tests.integration.outside_server"]
@@ -186,6 +191,151 @@ def test_the_slot_of_a_worker_that_died_is_taken_back_by_the_sweeper(begun: Any)
     assert state(hands).in_use == 0
     hands.work()
     assert statuses(hands, [run_id]) == ["done"]
+
+
+def recorded(hands: Hands, run_id: str) -> None:
+    """Let a worker die between the record and the leave, with its slot."""
+    gate, hands.runtime.gate = hands.runtime.gate, Unwell(hands.runtime.gate)  # type: ignore[arg-type]
+    with pytest.raises(SimulatedCrash):
+        hands.do(run_id)
+    hands.runtime.gate = gate
+    assert (hands.step_row(run_id)["status"], state(hands).in_use) == ("ok", 1)
+
+
+def silent(hands: Hands, *, judge_unbroken_s: float = 60.0) -> Hands:
+    """Let a worker have been silent for a minute, and return another that judges it."""
+    judge = Hands(hands.harness)
+    judge.runtime.gate = hands.runtime.gate
+    since = (
+        "update agentflow.workers set {} = clock_timestamp() - make_interval(secs => %(s)s) where worker_id = %(id)s"
+    )
+    hands.sql(since.format("heartbeat_at"), s=60.0, id=hands.runtime.worker.worker_id)
+    hands.sql(since.format("unbroken_since"), s=judge_unbroken_s, id=judge.runtime.worker.worker_id)
+    return judge
+
+
+def slot_recovery(judge: Hands) -> SlotRecovery:
+    runtime = judge.runtime
+    return SlotRecovery(runtime.database, runtime.gate, runtime.worker.worker_id, dead_s=DEAD_S, gap_s=GAP_S)
+
+
+def test_the_slot_of_a_recorded_step_goes_back_when_its_worker_is_found_dead(begun: Any, endpoint: Endpoint) -> None:
+    hands, (run_id,) = begun(paying(slots=1))
+    recorded(hands, run_id)
+
+    swept(silent(hands, judge_unbroken_s=DEAD_S - 1))
+    assert state(hands).in_use == 1, "the judge may be as deaf as the other is silent"
+
+    swept(silent(hands))
+    assert state(hands).in_use == 0
+
+
+def test_a_step_that_a_silent_worker_has_still_claimed_keeps_its_slot_until_it_is_taken_back(begun: Any) -> None:
+    hands, (run_id,) = begun(paying(slots=1, effect="unsafe"))
+    dead(hands, run_id)
+    judge = silent(hands)
+
+    swept(judge)
+    assert state(hands).in_use == 1, "a frozen worker may be in its call"
+
+    hands.sql("update agentflow.agent_steps set lease_until = clock_timestamp() - interval '1 second'")
+    swept(judge)
+    assert state(hands).in_use == 0
+
+
+def test_a_dead_workers_slot_goes_back_while_another_holds_one_for_the_same_step(begun: Any) -> None:
+    hands, (run_id,) = begun(paying(slots=3))
+    recorded(hands, run_id)
+    judge = silent(hands)
+    bulkhead = Bulkhead(PAY, PAY, Limits(slots=3, breaker=OPENS_AT_TWO))
+    other = Visitor(run_id, 0, judge.runtime.worker.worker_id, lease_s=60)
+    assert isinstance(hands.runtime.gate.enter(bulkhead, other), Admitted)
+
+    swept(judge)
+
+    [held] = hands.runtime.gate.held([PAY], other.holder)
+    assert (held.run_id, held.step_index, state(hands).in_use) == (run_id, 0, 1)
+
+
+def test_the_slot_of_a_sent_message_goes_back_when_its_relay_is_found_dead(
+    agentflow: Harness, endpoint: Endpoint, gate: RedisGate
+) -> None:
+    outpost = Outpost(agentflow, parcels(endpoint), gate=Unwell(gate))
+    outpost.sql("update agentflow.workers set queues = array['outbox.parcel']")
+    outpost.queue(1)
+    outpost.runtime.reached = gone_after_sending
+    with pytest.raises(SimulatedCrash):
+        outpost.relay()
+    outpost.runtime.gate = gate
+
+    slot_recovery(silent(outpost)).sweep()
+    assert state(outpost, "outbox.parcel").in_use == 1, "a frozen relay may be in its call"
+
+    outpost.sql("update agentflow.outbox set status = 'sent', lease_until = null")
+    slot_recovery(silent(outpost)).sweep()
+    assert state(outpost, "outbox.parcel").in_use == 0
+
+
+def gone_after_sending(point: str, *_: object, **__: object) -> None:
+    if point == "after_sending":
+        raise SimulatedCrash
+
+
+def test_redis_is_asked_once_for_each_dead_worker(begun: Any, gate_redis: redis.Redis) -> None:
+    hands, (run_id,) = begun(paying())
+    recorded(hands, run_id)
+    recovery = slot_recovery(silent(hands))
+    recovery.sweep()
+    asked = scripts_run(gate_redis)
+
+    recovery.sweep()
+    assert scripts_run(gate_redis) == asked
+
+    silent(hands)
+    recovery.sweep()
+    assert scripts_run(gate_redis) == asked + 1, "it came back, and died again"
+
+
+def scripts_run(server: redis.Redis) -> int:
+    found: Any = server.info("commandstats")
+    return int(found["cmdstat_evalsha"]["calls"])
+
+
+def test_a_dead_workers_slots_are_asked_for_again_where_redis_was_away(begun: Any) -> None:
+    hands, (run_id,) = begun(paying())
+    recorded(hands, run_id)
+    judge = silent(hands)
+    gate, judge.runtime.gate = hands.runtime.gate, Away(hands.runtime.gate)
+    recovery = slot_recovery(judge)
+
+    recovery.sweep()
+    assert gate.states({PAY: PAY})[0].in_use == 1
+    recovery.sweep()
+
+    assert gate.states({PAY: PAY})[0].in_use == 0
+
+
+def test_a_flushed_redis_has_no_slots_to_take_back(begun: Any, gate_redis: redis.Redis) -> None:
+    hands, (run_id,) = begun(paying())
+    recorded(hands, run_id)
+    gate_redis.flushall()
+    judge = silent(hands)
+
+    swept(judge)
+
+    assert hands.runtime.gate.held([PAY], hands.runtime.worker.worker_id) == []
+
+
+class Away:
+    """A gate that cannot be reached the first time that it is asked who holds what."""
+
+    def __init__(self, gate: RedisGate) -> None:
+        self._gates = iter([RedisGate(f"redis://127.0.0.1:{choose_port()}/0")])
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        gate = next(self._gates, self._gate) if name == "held" else self._gate
+        return getattr(gate, name)
 
 
 class Hasty:

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from agentflow.domain.waiting import Denial
-from agentflow.gate.protocol import Admitted, Waiter
+from agentflow.gate.protocol import Admitted, Held, Waiter
 from agentflow.gate.redis_gate import RedisGate
 from tests.integration.gate_visits import (
     BUSY,
@@ -107,6 +107,20 @@ def test_the_slot_of_a_lost_attempt_is_taken_back(gate: RedisGate) -> None:
     gate.evict(into.name, RUN, 1)
 
     assert state(gate, into).in_use == 1
+
+
+def test_one_holders_slots_are_listed_and_one_of_them_is_taken_back_alone(gate: RedisGate) -> None:
+    into, other = bulkhead(slots=3), bulkhead("tool.look", slots=3)
+    for number, holder in ((1, "dead"), (1, "alive"), (11, "dead")):
+        enter(gate, into, number, holder=holder)
+    enter(gate, other, 2, holder="dead")
+    left = {Held(into.name, RUN, 11), Held(other.name, RUN, 2)}
+    assert set(gate.held([into.name, other.name], "dead")) == {Held(into.name, RUN, 1), *left}
+
+    gate.evict(into.name, RUN, 1, "dead")
+
+    assert set(gate.held([into.name, other.name], "dead")) == left
+    assert gate.held([into.name], "alive") == [Held(into.name, RUN, 1)]
 
 
 def test_the_probe_of_a_lost_attempt_is_taken_back(gate: RedisGate) -> None:

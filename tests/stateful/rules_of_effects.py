@@ -127,8 +127,9 @@ _STANDINGS = {
     "in_flight": {"running", "pending"},
     "done": {"ok"},
     "in_doubt": {"in_doubt", "error", "ok", "pending"},
-    "compensating": {"ok", "error"},
-    "compensated": {"ok", "error"},
+    # A step that waited for another attempt when its run was ended is skipped, and its last may have happened.
+    "compensating": {"ok", "error", "skipped"},
+    "compensated": {"ok", "error", "skipped"},
 }
 
 

@@ -16,7 +16,7 @@ from tasks.app import app
 from tasks.lifecycle import prepare_children
 app.amqp.queues.select(sys.argv[2].split(","))
 prepare_children(SimpleNamespace(pool_cls=get_implementation(sys.argv[1])))
-print("openai" in sys.modules)
+print("openai" in sys.modules, "genai_prices" in sys.modules)
 """
 ENVIRONMENT = {
     "AGENTFLOW_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -28,11 +28,12 @@ ENVIRONMENT = {
 @pytest.mark.parametrize(
     ("kind", "queues", "expected"),
     [
-        pytest.param("prefork", "quarantine", "True", id="quarantine takes calls of any model"),
-        pytest.param("prefork", "tool.charge,tool.price", "False", id="tools need no model"),
+        pytest.param("prefork", "quarantine", "True True", id="quarantine takes calls of any model"),
+        pytest.param("prefork", "tool.charge,tool.price", "False False", id="tools need no model"),
+        pytest.param("threads", "quarantine", "False True", id="threads have the prices before their first claim"),
     ],
 )
-def test_the_models_library_is_imported_before_the_fork_where_children_need_it(
+def test_the_models_libraries_and_prices_are_loaded_before_the_fork_where_they_are_needed(
     kind: str, queues: str, expected: str
 ) -> None:
     said = subprocess.run(

@@ -37,3 +37,34 @@ where stopped_at is null and heartbeat_at > clock_timestamp() - make_interval(se
 select worker_id, hostname, pid, pool, queues, started_at, heartbeat_at from {schema}.workers
 where stopped_at is null and heartbeat_at > clock_timestamp() - make_interval(secs => %(dead_s)s)
 order by pool, started_at
+
+-- dead_workers: list the workers that died within the last hour, as an unbroken judge sees it
+select w.worker_id, w.heartbeat_at from {schema}.workers w
+where w.stopped_at is null
+    and w.heartbeat_at < clock_timestamp() - make_interval(secs => %(dead_s)s)
+    and w.heartbeat_at > clock_timestamp() - interval '1 hour'
+    and exists (
+        select from {schema}.workers judge
+        where judge.worker_id = %(judge)s
+            and judge.unbroken_since < clock_timestamp() - make_interval(secs => %(dead_s)s)
+            and judge.heartbeat_at > clock_timestamp() - make_interval(secs => %(gap_s)s)
+    )
+
+-- bulkheads_of_worker: list the bulkheads that a worker may hold slots of: its tools, its models, its relays
+select part ->> 'name' as bulkhead
+from {schema}.workers w
+cross join lateral jsonb_each_text(w.agents) as served (name, version)
+join {schema}.agents a on a.name = served.name and a.version = served.version
+cross join lateral jsonb_array_elements(a.tools || coalesce(a.model, '[]')) as part
+where w.worker_id = %(worker_id)s and part ->> 'name' is not null
+union
+select queue from {schema}.workers w
+cross join lateral unnest(w.queues) as queue
+where w.worker_id = %(worker_id)s and starts_with(queue, 'outbox.')
+
+-- claims_of_worker: list the steps and the messages that a worker has claimed and that nobody has taken back
+select run_id::text as run_id, step_index from {schema}.agent_steps
+where status = 'running' and worker_id = %(worker_id)s
+union all
+select message_id::text, item from {schema}.outbox
+where status in ('claimed', 'sending') and worker_id = %(worker_id)s

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentflow.client.handle import RunHandle
+from agentflow.domain.errors import SchemaOutdated
 from agentflow.llm.server import ModelServer
 from agentflow.store import schema
 from agentflow.testing.databases import Databases
@@ -91,7 +92,8 @@ def test_the_schema_is_contracted_beneath_workers_of_the_release_before_once_no_
         until(lambda: stack.truth.endings(handles).get("done", 0) > done + 9, "runs on the contracted schema")
 
     assert_each_once(stack, handles)
-    assert "which this agentflow does not know: install a newer agentflow" in refusal(stack, releases.first, SHELVES)
+    with released(releases.first), pytest.raises(SchemaOutdated, match="install a newer agentflow"):
+        schema.check(stack.truth.url, "agentflow")
 
 
 def migrate(stack: Stack, migrations: Path) -> str:
@@ -145,8 +147,9 @@ def placed_by(stack: Stack, worker: WorkerNode) -> bool:
 
 
 def end(stack: Stack, workers: Sequence[WorkerNode]) -> None:
-    """Tell workers to end, one after the other, and see that they do in good order."""
+    """Tell workers to end, and see that they do in good order."""
     for worker in workers:
         worker.kill("SIGTERM", reload_container=False)
+    for worker in workers:
         assert worker.container.wait() == 0
         stack.nodes.remove(worker)

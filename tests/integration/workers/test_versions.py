@@ -28,11 +28,13 @@ class Fleet:
     old: list[WorkerNode]
     new: list[WorkerNode] = field(default_factory=list)
 
+    def bring_old(self) -> None:
+        """Have workers of the old release beside the new ones."""
+        self.old = self.old or self._started(OLD)
+
     def bring_new(self) -> None:
         """Have workers of the new release beside the old ones."""
-        if not self.new:
-            self.new = [self.stack.add_worker(WorkerPlan(plan.pool, NEW)) for plan in WORKERS]
-            assert all(worker.ready() for worker in self.new)
+        self.new = self.new or self._started(NEW)
 
     def end(self, workers: list[WorkerNode]) -> None:
         """Tell workers to end, one after the other, and see that they do in good order."""
@@ -41,6 +43,11 @@ class Fleet:
             worker.kill("SIGTERM", reload_container=False)
             assert worker.container.wait() == 0
             self.stack.nodes.remove(worker)
+
+    def _started(self, release: tuple[str, ...]) -> list[WorkerNode]:
+        came = [self.stack.add_worker(WorkerPlan(plan.pool, release)) for plan in WORKERS]
+        assert all(worker.ready() for worker in came)
+        return came
 
 
 @pytest.fixture(scope="module")
@@ -58,29 +65,19 @@ class Stranded:
 
 @pytest.fixture(scope="module")
 def stranded(fleet: Fleet) -> Stranded:
-    """Workers of the new release came, and were taken back in the middle of their runs."""
+    """Workers of the new release took the old ones' place, and were taken back in the middle of their runs."""
     stack = fleet.stack
     fleet.bring_new()
+    fleet.end(fleet.old)
     stack.client.tools.pause("outbox.pigeon", reason="a rollback", by="ann")
     flown = stack.client.submit("pigeons", {"to": "Bremen"})
     assert flown.wait(30).status == "done"
+    fleet.bring_old()
     handles = stack.submit("helpdesk", (f"order help-{number}" for number in range(12)))
     until(lambda: {"unknown_agent", "unserved"} <= told(stack, handles), "alerts of runs and of model steps")
     fleet.end(fleet.new)
     stack.client.tools.resume("outbox.pigeon")
     return Stranded(handles, flown)
-
-
-def test_what_a_release_brought_waits_out_its_rollback_and_holds_up_nobody(fleet: Fleet, stranded: Stranded) -> None:
-    stack = fleet.stack
-    stack.world.open(COLLECTED)
-
-    run = stack.client.submit("courier", {"parcel": "rolled back"}).wait(30)
-
-    assert run.result == "delivered rolled back"
-    assert "failed" not in stack.truth.endings(stranded.handles)
-    assert {row["waiting_reason"] for row in stack.truth.unfinished(stranded.handles)} <= {"unserved", None}
-    assert messages(stack, stranded.flown) == ["pending"]
 
 
 def test_runs_go_on_with_whichever_release_takes_them_and_each_effect_is_done_once(fleet: Fleet) -> None:
@@ -108,6 +105,18 @@ def test_runs_go_on_with_whichever_release_takes_them_and_each_effect_is_done_on
     assert {agent: len(found) for agent, found in noted.items()} == {"courier": 2, "desk": 2}
     assert all(handle.get().agent_version in noted[handle.get().agent] for handle in handles)
     print(f"{len(handles)} runs: steps lost 0, attempts lost 0")
+
+
+def test_what_a_release_brought_waits_out_its_rollback_and_holds_up_nobody(fleet: Fleet, stranded: Stranded) -> None:
+    stack = fleet.stack
+    stack.world.open(COLLECTED)
+
+    run = stack.client.submit("courier", {"parcel": "rolled back"}).wait(30)
+
+    assert run.result == "delivered rolled back"
+    assert "failed" not in stack.truth.endings(stranded.handles)
+    assert {row["waiting_reason"] for row in stack.truth.unfinished(stranded.handles)} <= {"unserved", None}
+    assert messages(stack, stranded.flown) == ["pending"]
 
 
 def test_what_a_release_brought_goes_on_where_it_is_known_again(fleet: Fleet, stranded: Stranded) -> None:
