@@ -19,7 +19,7 @@ from tests.chaos.plan import KINDS
 pytestmark = pytest.mark.slow
 
 SEED = 20_260
-DURATION_S = 75
+DURATION_S = 90
 LONGEST_S = 900
 
 
