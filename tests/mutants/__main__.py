@@ -66,7 +66,7 @@ def expect_to_pass(tests: str) -> None:
     with patched_tree() as tree:
         ran = run_tests(tree, tests)
     if ran.failed:
-        raise NotRun(f"{ran.failed} fails with all guards in place")
+        raise NotRun(f"{ran.failed} fails with all guards in place:\n{ran.said}")
 
 
 def table_of(verdicts: Sequence[Verdict]) -> Table:

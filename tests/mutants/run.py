@@ -14,6 +14,7 @@ TIMEOUT_S = 900.0
 
 _PASSED, _FAILED = 0, 1
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)", re.MULTILINE)
+_REASON = re.compile(r"^E  .*$", re.MULTILINE)
 
 
 class NotRun(Exception):
@@ -22,11 +23,12 @@ class NotRun(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How some tests ended. `failed` names the first that failed; None where all passed."""
+    """How some tests ended. `failed` names the first that failed; None where all passed. `said` is why."""
 
     arguments: str
     seconds: float
     failed: str | None
+    said: str = ""
 
 
 def run_tests(tree: Path, arguments: str) -> Ran:
@@ -52,11 +54,12 @@ def run_tests(tree: Path, arguments: str) -> Ran:
     named = _FAILURE.search(output)
     if done.returncode == _FAILED and named is None:
         raise NotRun(f"pytest {arguments} failed, and named no test:\n{output[-3000:]}")
-    return Ran(arguments, time.monotonic() - began, named[1] if named and done.returncode == _FAILED else None)
+    failed = named[1] if named and done.returncode == _FAILED else None
+    return Ran(arguments, time.monotonic() - began, failed, "\n".join(_REASON.findall(output)))
 
 
 def _command(arguments: str) -> list[str]:
-    plain = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=no", "-rfE", "--no-header"]
+    plain = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no", "-rfE", "--no-header"]
     return [sys.executable, "-m", "pytest", *plain, *arguments.split()]
 
 
@@ -64,5 +67,5 @@ def _environment(tree: Path) -> dict[str, str]:
     # Before the editable install, so that workers and the command line are the copy's too.
     of_the_copy = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     # Enough to find a guard missing by chance; nobody reads how.
-    of_the_machine = {"STATEFUL_EXAMPLES": "300", "STATEFUL_SHRINKS": "no"}
+    of_the_machine = {"STATEFUL_EXAMPLES": "150", "STATEFUL_SHRINKS": "no"}
     return {**os.environ, **of_the_copy, **of_the_machine}
