@@ -81,6 +81,9 @@ def settle(tx: Transaction, run: Run, step: LockedStep, refusal: Refused, output
 def _park(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> None:
     reason = str(refusal.answer)
     steps.park(tx, step, reason, _WAITS[refusal.answer])
+    if refusal.answer is ClaimAnswer.KEY_IN_FLIGHT:
+        # Its holder may be in a doubt that nobody ever ends: a run that waits in front of its first call ends too.
+        runs.start_clock(tx, run.run_id)
     settle_standing(tx, run, reason, step.step_index)
     if refusal.answer is ClaimAnswer.UNSERVED:
         cause = f"unserved:{run.agent}:{step.tool_name}"

@@ -139,6 +139,11 @@ def postpone(tx: Transaction, run_id: str, after_s: float) -> None:
     tx.run("postpone_advance", run_id=run_id, after_s=after_s)
 
 
+def start_clock(tx: Transaction, run_id: str) -> None:
+    """Have a run's time begin, if it has not: with its first claim it would begin by itself."""
+    tx.run("start_clock", run_id=run_id)
+
+
 def request_stop(tx: Transaction, run_id: str, reason: str) -> None:
     """Ask a run to stop; what runs is recorded first, then the run ends."""
     tx.run("request_stop", run_id=run_id, reason=reason)

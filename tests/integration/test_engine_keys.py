@@ -94,6 +94,16 @@ def test_a_key_in_flight_parks_the_step_which_its_holder_wakes(hands: Hands) -> 
     assert hands.harness.client.get(second).result == "mine"
 
 
+def test_a_run_that_waits_for_a_key_before_its_first_call_has_a_deadline(hands: Hands) -> None:
+    first, second = hands.begin(reserving, SEAT), hands.begin(reserving, SEAT)
+    hands.claim(first)
+
+    hands.refusal(second)
+
+    run = hands.run_row(second)
+    assert (run["started_at"], run["deadline_at"] is None) == (None, False)
+
+
 def test_a_step_that_was_woken_stands_as_running_again(hands: Hands) -> None:
     first, second = hands.begin(reserving, SEAT), hands.begin(reserving, SEAT)
     claim = hands.claim(first)

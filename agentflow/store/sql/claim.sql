@@ -96,6 +96,11 @@ where run_id = %(run_id)s and step_index = %(step_index)s and status = 'retried'
     )
 group by 1, 2
 
+-- start_clock: give a run its deadline that has claimed nothing yet
+update {schema}.agent_runs
+set deadline_at = clock_timestamp() + make_interval(secs => (budget ->> 'time_s')::float), updated_at = clock_timestamp()
+where run_id = %(run_id)s and deadline_at is null and time_left_s is null
+
 -- park_step: leave a pending step until a time, without an attempt
 update {schema}.agent_steps
 set next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), waiting_reason = %(reason)s,
