@@ -61,7 +61,7 @@ demo: $(STAMP) ## Start everything here and run the refund agent under injected 
 
 .PHONY: test
 test: $(STAMP) ## Run the tests in two processes (ARGS="-k lease" for some of them, "-n 0" for one process)
-	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-long
 test-long: $(STAMP) ## Run the tests that take minutes, which `make test` leaves out

@@ -104,11 +104,17 @@ class Sweeper:
             self._hints.publish([self._routed(hint) for hint in hints])
 
     def _routed(self, hint: Hint) -> Hint:
+        """Return a taken back step's hint for a queue that somebody serves: its own, or quarantine's for the other."""
         run_id, step_index = hint.run_id, hint.step_index
-        if hint.queue != QUARANTINE_QUEUE or run_id is None or step_index is None or self._has_quarantine():
+        if run_id is None or step_index is None:
             return hint
+        served = self._database.atomically(lambda tx: workers.served_queues(tx, DEAD_S))
+        if hint.queue in served:
+            return hint
+        if hint.queue != QUARANTINE_QUEUE:
+            return replace(hint, queue=QUARANTINE_QUEUE) if QUARANTINE_QUEUE in served else hint
         own = self._database.atomically(lambda tx: sweeps.queue_of(tx, run_id, step_index))
-        return Hint(hint.task_name, own, run_id, step_index)
+        return replace(hint, queue=own)
 
     def _has_quarantine(self) -> bool:
         return QUARANTINE_QUEUE in self._database.atomically(lambda tx: workers.served_queues(tx, DEAD_S))

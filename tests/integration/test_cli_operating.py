@@ -246,7 +246,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, str]] = {
     "a run that is not there": (("cancel", NOBODY), 1, f"there is no run '{NOBODY}'"),
     "no run's id": (("pause", "nonsense"), 1, "'nonsense' is no run id"),
     "an answer that is no JSON": (("resolve", NOBODY, "happened", "--answer", "{"), 2, "'{' is no JSON"),
-    "an answer that no number is": (("resolve", NOBODY, "happened", "--answer", "NaN"), 2, "NaN is not JSON"),
+    "an answer that no number is": (("resolve", NOBODY, "happened", "--answer", "NaN"), 2, "nan is not JSON"),
     "a word that says nothing": (("resolve", NOBODY, "maybe"), 1, "there is no run"),
     "a budget without a number": (("retry", NOBODY, "--budget", "attempts"), 2, "write it as attempts=80"),
     "a budget that is no number": (("retry", NOBODY, "--budget", "attempts=many"), 2, "write it as attempts=80"),
