@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tests.mutants.guards import GUARDS, Guard
 from tests.mutants.run import NotRun, Ran, run_tests
@@ -71,7 +71,7 @@ def expect_to_pass(tests: str) -> None:
 
 def table_of(verdicts: Sequence[Verdict]) -> Table:
     """Return what became of each guard."""
-    table = Table("guard", "switched off", "noticed by", "s", title="Mutants")
+    table = Table("guard", "switched off", Column("noticed by", overflow="fold"), "s", title="Mutants")
     for verdict in verdicts:
         noticed = "\n".join(each.failed for each in verdict.ran if each.failed) or "NOBODY"
         seconds = sum(each.seconds for each in verdict.ran)
