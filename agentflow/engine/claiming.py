@@ -138,7 +138,8 @@ def _call_s(run: Run, step: LockedStep, now: datetime) -> float:
 
 
 def _claim_of(run: Run, step: LockedStep, token: str, row: Row, history: Sequence[Step]) -> Claim:
-    call_s = (row["lease_until"] - row["claimed_at"]).total_seconds() - RECORD_MARGIN_S
+    # To the millisecond: what the database's clock adds to that is no part of anybody's timeout, and errors name it.
+    call_s = round((row["lease_until"] - row["claimed_at"]).total_seconds() - RECORD_MARGIN_S, 3)
     return Claim(run, step, row["attempt"], token, row["claimed_at"], row["lease_until"], history, call_s)
 
 

@@ -87,7 +87,8 @@ def test_the_latency_of_a_tool_does_not_move_while_another_in_its_pool(stack: St
     beside_s = median(_latencies_s(stack))
 
     print(f"alone {alone_s * 1e3:.0f} ms, beside one that {does} {beside_s * 1e3:.0f} ms ({beside_s / alone_s:.2f})")
-    assert _shown(stack, mischief) >= mischief.shown_by, "it went on until the end"
+    # Between two hung calls a slot is free for a moment: what has to last is the mischief, not each of its calls.
+    until(lambda: _shown(stack, mischief) >= mischief.shown_by, f"a tool that still {does}", timeout_s=10)
     assert stack.truth.unfinished(handles)
     assert beside_s < NOISE * alone_s
     assert beside_s < HUNG_S / 2
