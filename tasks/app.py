@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from celery import Celery
 
 from agentflow import layout
+from agentflow.broker.transport import read_without_books
 from agentflow.services import connected
 from agentflow.settings import settings
 
 from . import reporting  # noqa: F401 - it listens for the start of Celery's processes
 
+read_without_books()
 _open = ExitStack()
 services = _open.enter_context(connected(settings()))
 
