@@ -21,21 +21,22 @@ def call_and_write(tx: Transaction, call: Callable[[], AttemptOutcome]) -> Attem
 
     Raise EndedByTool where it tried to end the transaction, which is then lost with all that was in it.
     """
-    whole, savepoint = tx.connection.get_transaction(), tx.connection.begin_nested()
+    connection = tx.connection
+    whole, savepoint = connection.get_transaction(), connection.begin_nested()
     for ending in ("commit", "rollback"):
-        event.listen(tx.connection, ending, _refuse)
+        event.listen(connection, ending, _refuse)
     try:
         outcome = call()
     finally:
         for ending in ("commit", "rollback"):
-            event.remove(tx.connection, ending, _refuse)
+            event.remove(connection, ending, _refuse)
         ended = not (savepoint.is_active and whole is not None and whole.is_active)
-        if ended and not tx.connection.invalidated:
+        if ended and not connection.invalidated:
             # SQLAlchemy takes the transaction for ended, and would hand its open writes to the pool's next user.
-            tx.connection.invalidate()
+            connection.invalidate()
     if ended:
         raise EndedByTool
-    if tx.connection.invalidated:
+    if connection.invalidated:
         raise DatabaseUnavailable("the connection was lost while a transactional tool wrote")
     if isinstance(outcome, Completed) and (broken := _broken_constraint(tx)):
         outcome = Failed("bug", broken, happened=False)

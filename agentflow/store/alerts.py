@@ -27,7 +27,7 @@ def raise_alert(
     A person is paged once per topic and period; without one the cause is the topic.
     """
     told = payload.sanitise(message).value.replace("\x00", "\ufffd")
-    tx.run(
+    tx.write(
         "raise_alert",
         tenant=tenant,
         cause=cause,

@@ -30,7 +30,7 @@ def ask(tx: Transaction, planned: Sequence[PlannedStep]) -> None:
         for step in planned
         if step.person is not None
     ]
-    tx.run_each("insert_approval", rows)
+    tx.write_each("insert_approval", rows)
 
 
 def ask_again(tx: Transaction, run_id: str) -> int:
@@ -80,7 +80,7 @@ def decide(
 
 def use(tx: Transaction, approval_id: str) -> None:
     """Note that a claim relies on an approval; of several attempts at its step, the first counts."""
-    tx.run("use_approval", approval_id=approval_id)
+    tx.write("use_approval", approval_id=approval_id)
 
 
 def close(tx: Transaction, run_id: str) -> int:
@@ -90,7 +90,7 @@ def close(tx: Transaction, run_id: str) -> int:
 
 def release(tx: Transaction, step: LockedStep) -> Hint:
     """Make a locked step due that a person has approved, and return its hint."""
-    tx.run("release_approved", run_id=step.run_id, step_index=step.step_index)
+    tx.write("release_approved", run_id=step.run_id, step_index=step.step_index)
     return Hint(step.task_name, step.queue, step.run_id, step.step_index)
 
 

@@ -13,7 +13,7 @@ def take_turn(tx: Transaction, run: Run) -> None:
     A transaction of its own: whoever held the run's lock and waited for the conversation's would block the run that
     passes the turn on, which takes them the other way round.
     """
-    tx.run("take_turn", tenant=run.tenant, conversation_id=run.conversation_id)
+    tx.write("take_turn", tenant=run.tenant, conversation_id=run.conversation_id)
 
 
 def has_turn(tx: Transaction, run: Run) -> bool:

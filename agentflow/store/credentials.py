@@ -18,4 +18,4 @@ def begin_refresh(tx: Transaction, name: str, worker_id: str, *, seen: int, hold
 
 def end_refresh(tx: Transaction, name: str, worker_id: str, error: str | None = None) -> None:
     """Count a refresh, or note why it failed."""
-    tx.run("end_refresh", name=name, worker_id=worker_id, error=error)
+    tx.write("end_refresh", name=name, worker_id=worker_id, error=error)

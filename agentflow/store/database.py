@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -18,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from agentflow.domain import payload
 from agentflow.domain.errors import DatabaseUnavailable
 from agentflow.store.statements import Statements
+from agentflow.store.wire import Wire
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -32,23 +32,34 @@ _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, 
 # Conflicts and locks, a server that stops or starts, and one that is full: of disk, of memory, of connections.
 _RETRIED_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53100", "53200", "53300"}
 PATIENCE_S = 5.0
+_SNAPSHOT = "begin isolation level repeatable read read only"
 
 
-@dataclass(frozen=True, slots=True)
 class Transaction:
     """An open transaction and the named statements that may run in it."""
 
-    connection: Connection
-    statements: Statements
+    def __init__(self, connection: Connection, wire: Wire, statements: Statements) -> None:
+        self.statements = statements
+        self._connection = connection
+        self._wire = wire
+        self._is_joined = False
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction as SQLAlchemy's connection; all that was written so far is sent before."""
+        self._wire.flush()
+        if not self._is_joined:
+            self._is_joined = True
+            self._connection.begin()
+        return self._connection
 
     def allow(self, seconds: float) -> None:
         """Let this transaction take so long: its statements, and the pauses between them."""
-        self.run("allow_time", ms=str(int(seconds * 1000)))
+        self.write("allow_time", ms=str(int(seconds * 1000)))
 
     def rows(self, statement: str, /, **parameters: Any) -> Sequence[Row]:
         """Run a statement and return its rows."""
-        result = self.connection.exec_driver_sql(self.statements[statement], parameters)
-        return [dict(row) for row in result.mappings()]
+        return self._wire.ask(self.statements[statement], parameters)
 
     def row(self, statement: str, /, **parameters: Any) -> Row | None:
         """Run a statement and return its first row, or None."""
@@ -57,16 +68,22 @@ class Transaction:
 
     def run(self, statement: str, /, **parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
-        return self.connection.exec_driver_sql(self.statements[statement], parameters).rowcount
+        return self._wire.run(self.statements[statement], parameters)
 
-    def run_each(self, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
-        """Run a statement once for each set of parameters."""
-        if parameters:
-            self.connection.exec_driver_sql(self.statements[statement], [dict(each) for each in parameters])
+    def write(self, statement: str, /, **parameters: Any) -> None:
+        """Run a statement that nobody waits for: it goes out with the next that has an answer, or with the commit."""
+        self._wire.keep(self.statements[statement], parameters)
+
+    def write_each(self, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Write a statement once for each set of parameters."""
+        for each in parameters:
+            self._wire.keep(self.statements[statement], each)
 
 
 class Database:
     """A pool of connections to one database, opened at the first use in each process."""
+
+    wire: Callable[[Connection], Wire] = staticmethod(Wire)
 
     def __init__(self, url: str, *, schema: str = "agentflow", application: str = "agentflow", pool: int = 5) -> None:
         self.url = url
@@ -89,10 +106,17 @@ class Database:
         return self._engine
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, beginning: str = "begin") -> Iterator[Transaction]:
         """Commit what is done inside, or nothing; raise DatabaseUnavailable where there is no connection to be had."""
-        with self._connected() as connection, connection.begin():
-            yield Transaction(connection, self.statements)
+        with self._connected() as connection:
+            wire = self.wire(connection)
+            wire.begin(beginning)
+            try:
+                yield Transaction(connection, wire, self.statements)
+                wire.commit()
+            except BaseException:
+                wire.abandon()
+                raise
 
     def _connected(self) -> Connection:
         try:
@@ -114,32 +138,14 @@ class Database:
 
     def survey(self, body: Callable[[Transaction], T], *, patience_s: float = PATIENCE_S) -> T:
         """Run `body`, which only reads, so that all its statements see the database as it was at the first."""
-        return self._patiently(self._snapshot, body, patience_s)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[Transaction]:
-        with self._connected() as connection:
-            # On the driver, as in _autocommit: it says so in its `begin`, which is no round trip more.
-            driver: Any = connection.connection.dbapi_connection
-            driver.isolation_level, driver.readonly = "REPEATABLE READ", True
-            try:
-                with connection.begin():
-                    yield Transaction(connection, self.statements)
-            finally:
-                if not driver.closed:
-                    driver.isolation_level, driver.readonly = None, None
+        return self._patiently(lambda: self.transaction(_SNAPSHOT), body, patience_s)
 
     @contextmanager
     def _autocommit(self) -> Iterator[Transaction]:
         with self._connected() as connection:
-            # On the driver itself: SQLAlchemy's own option costs a transaction more each time it is taken back.
-            driver: Any = connection.connection.dbapi_connection
-            driver.autocommit = True
-            try:
-                yield Transaction(connection, self.statements)
-            finally:
-                if not driver.closed:
-                    driver.autocommit = False
+            wire = self.wire(connection)
+            yield Transaction(connection, wire, self.statements)
+            wire.flush()
 
     def _patiently(
         self,
@@ -173,6 +179,8 @@ class Database:
             max_overflow=self._pool,
             pool_timeout=10,
             pool_recycle=1800,
+            # The wire says itself where a transaction begins: the driver would spend a round trip on that.
+            isolation_level="AUTOCOMMIT",
             json_deserializer=payload.loads,
             # An error's text goes into logs, and a statement's parameters are what customers said.
             hide_parameters=True,

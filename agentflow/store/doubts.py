@@ -25,7 +25,7 @@ def settle(
 ) -> None:
     """End a locked step that is in doubt, by what was found out since its attempt."""
     check_transition(step, status)
-    tx.run(
+    tx.write(
         "settle_doubt",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -41,17 +41,17 @@ def try_again(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reaso
     """Let a locked step that is in doubt be tried again in `after_s` seconds: it certainly did not happen."""
     check_transition(step, StepStatus.PENDING)
     where = {"run_id": step.run_id, "step_index": step.step_index}
-    tx.run("retry_doubtful", error=payload.dumps(error), reason=reason, after_s=after_s, **where)
+    tx.write("retry_doubtful", error=payload.dumps(error), reason=reason, after_s=after_s, **where)
 
 
 def leave_to_person(tx: Transaction, step: LockedStep, error: Mapping[str, Any]) -> None:
     """Let a person say what became of a locked step that is in doubt."""
-    tx.run("leave_to_person", run_id=step.run_id, step_index=step.step_index, error=payload.dumps(error))
+    tx.write("leave_to_person", run_id=step.run_id, step_index=step.step_index, error=payload.dumps(error))
 
 
 def skip_verification(tx: Transaction, step: LockedStep) -> None:
     """Drop the verification of a step that has its outcome."""
-    tx.run("skip_verification", run_id=step.run_id, step_index=step.step_index)
+    tx.write("skip_verification", run_id=step.run_id, step_index=step.step_index)
 
 
 def late_outputs(tx: Transaction, run_id: str) -> Mapping[int, Any]:

@@ -11,14 +11,14 @@ from agentflow.store.database import Row, Transaction
 
 def hold(tx: Transaction, bulkhead: str, reason: str, held_by: str) -> None:
     """Let no more calls through; calls that have begun go on."""
-    tx.run("hold_bulkhead", bulkhead=bulkhead, reason=reason, held_by=held_by)
+    tx.write("hold_bulkhead", bulkhead=bulkhead, reason=reason, held_by=held_by)
 
 
 def release(tx: Transaction, bulkhead: str) -> bool:
     """Let calls through again, the waiting ones first; False where nothing was held."""
     if not tx.run("release_bulkhead", bulkhead=bulkhead):
         return False
-    tx.run("hasten_denied", bulkheads=[bulkhead], reason=TOOL_PAUSED)
+    tx.write("hasten_denied", bulkheads=[bulkhead], reason=TOOL_PAUSED)
     return True
 
 

@@ -21,7 +21,7 @@ def note(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down what a person did, in the transaction that does it."""
-    tx.run(
+    tx.write(
         "insert_intervention",
         tenant=tenant,
         run_id=run_id,

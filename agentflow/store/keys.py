@@ -39,7 +39,7 @@ def take(tx: Transaction, step: LockedStep) -> Taken:
     while True:
         if tx.run("insert_key", generation=generation, **names, **holder):
             if generation != step.key_generation:
-                tx.run("set_key_generation", run_id=step.run_id, step_index=step.step_index, generation=generation)
+                tx.write("set_key_generation", run_id=step.run_id, step_index=step.step_index, generation=generation)
             return Taken(None, generation)
         # Its holder may give it back between the two statements: then nobody holds it yet.
         if row := tx.row("lock_key", **names):
@@ -63,7 +63,7 @@ def hold(tx: Transaction, run_id: str, step_index: int) -> str | None:
     A step that failed and may have happened gave its key back: what another did under it since is that one's.
     """
     where = {"run_id": run_id, "step_index": step_index}
-    tx.run("retake_key", status=COMPENSATING, **where)
+    tx.write("retake_key", status=COMPENSATING, **where)
     tx.rows("mark_key", status=COMPENSATING, before=list(_HELD), **where)
     owner = tx.row("key_owner", **where)
     if owner is None or (str(owner["run_id"]), owner["step_index"]) == (run_id, step_index):
@@ -74,13 +74,13 @@ def hold(tx: Transaction, run_id: str, step_index: int) -> str | None:
 def resolve(tx: Transaction, step: LockedStep, status: str, output: Any = None) -> Sequence[Hint]:
     """Write what the key's holder came to, and wake who waits for it."""
     stored = payload.dumps(output) if status == "done" else None
-    tx.run("resolve_key", run_id=step.run_id, step_index=step.step_index, status=status, output=stored)
+    tx.write("resolve_key", run_id=step.run_id, step_index=step.step_index, status=status, output=stored)
     return _wake(tx, step)
 
 
 def free(tx: Transaction, step: LockedStep) -> Sequence[Hint]:
     """Give the key back, since nothing happened under it, and wake who waits for it."""
-    tx.run("free_key", run_id=step.run_id, step_index=step.step_index)
+    tx.write("free_key", run_id=step.run_id, step_index=step.step_index)
     return _wake(tx, step)
 
 

@@ -21,7 +21,7 @@ def end_attempt(
     latency_ms: float | None = None,
 ) -> None:
     """Write how the step's present attempt ended."""
-    tx.run(
+    tx.write(
         "end_attempt",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -34,7 +34,7 @@ def end_attempt(
 
 def keep_late_result(tx: Transaction, claim: Claim, late_result: Mapping[str, Any]) -> None:
     """Keep what an attempt came to whose record the fence refused."""
-    tx.run(
+    tx.write(
         "keep_late_result",
         run_id=claim.run.run_id,
         step_index=claim.step.step_index,
@@ -47,7 +47,7 @@ def keep_late_result(tx: Transaction, claim: Claim, late_result: Mapping[str, An
 def model_call(tx: Transaction, claim: Claim, call: ModelCallLog, latency_ms: float) -> None:
     """Write a model call; of its prompt, the messages that are not kept yet."""
     head = _keep_messages(tx, claim.run.tenant, call.prompt)
-    tx.run(
+    tx.write(
         "log_model_call",
         run_id=claim.run.run_id,
         step_index=claim.step.step_index,
@@ -68,7 +68,7 @@ def model_call(tx: Transaction, claim: Claim, call: ModelCallLog, latency_ms: fl
 
 def lost_model_call(tx: Transaction, step: LockedStep) -> None:
     """Write a model call that nobody knows the answer of, at all that was reserved for it."""
-    tx.run(
+    tx.write(
         "log_model_call",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -97,5 +97,5 @@ def _keep_messages(tx: Transaction, tenant: str, prompt: Sequence[Mapping[str, A
         for each, parent, body in zip(hashes, parents, bodies, strict=True)
         if each not in known
     ]
-    tx.run_each("insert_message", rows)
+    tx.write_each("insert_message", rows)
     return hashes[-1] if hashes else None

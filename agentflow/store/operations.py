@@ -25,22 +25,22 @@ def was_done(tx: Transaction, run_id: str, order_id: str) -> bool:
 
 def amend_error(tx: Transaction, step: LockedStep, error: Mapping[str, Any]) -> None:
     """Write what is known by now of how a locked step failed."""
-    tx.run("amend_error", run_id=step.run_id, step_index=step.step_index, error=payload.dumps(dict(error)))
+    tx.write("amend_error", run_id=step.run_id, step_index=step.step_index, error=payload.dumps(dict(error)))
 
 
 def widen_cancellation(tx: Transaction, run_id: str, reason: str) -> None:
     """Change what a locked run was asked to stop for."""
-    tx.run("widen_cancellation", run_id=run_id, reason=reason)
+    tx.write("widen_cancellation", run_id=run_id, reason=reason)
 
 
 def pause(tx: Transaction, run_id: str) -> None:
     """Let a locked run begin nothing more."""
-    tx.run("pause_run", run_id=run_id)
+    tx.write("pause_run", run_id=run_id)
 
 
 def resume(tx: Transaction, run_id: str) -> Sequence[Hint]:
     """Let a locked run go on; return the hints of the steps that waited for that."""
-    tx.run("resume_run", run_id=run_id)
+    tx.write("resume_run", run_id=run_id)
     return steps.wake(tx, "wake_paused", run_id=run_id, reason=RUN_PAUSED)
 
 
@@ -55,7 +55,7 @@ def ended(tx: Transaction, run: Run) -> EndedRun:
 
 def reopen(tx: Transaction, run: Run, *, budget: Mapping[str, Any], ending: Ending | None) -> None:
     """Take up a locked run again whose status has been set; `ending` of one whose undoing goes on."""
-    tx.run(
+    tx.write(
         "reopen_run",
         run_id=run.run_id,
         budget=payload.dumps(dict(budget)),
@@ -106,5 +106,5 @@ def fork(
         overrides=payload.dumps(dict(overrides)) if overrides else None,
     )
     assert row is not None
-    tx.run("copy_steps", run_id=run.run_id, fork_id=fork_id, from_step=from_step)
+    tx.write("copy_steps", run_id=run.run_id, fork_id=fork_id, from_step=from_step)
     return str(row["queue"])

@@ -42,7 +42,7 @@ def queue(
         }
         for item, message in enumerate(messages, first_item)
     ]
-    tx.run_each("insert_outbox", rows)
+    tx.write_each("insert_outbox", rows)
     return [relay_hint(kind) for kind in sorted({message.kind for message in messages})]
 
 

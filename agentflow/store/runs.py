@@ -67,7 +67,7 @@ def set_status(
     """Move a locked run to an open status and log it; raise IllegalTransition where no rule allows that."""
     if status is run.status and waiting == run.waiting_reason:
         return
-    tx.run(
+    tx.write(
         "set_run_status",
         run_id=run.run_id,
         status=status,
@@ -90,7 +90,7 @@ def finish(
     compensation: str | None = None,
 ) -> None:
     """End a locked run and log it; raise IllegalTransition where it has ended already."""
-    tx.run(
+    tx.write(
         "finish_run",
         run_id=run.run_id,
         status=status,
@@ -104,18 +104,18 @@ def finish(
 
 def set_ending(tx: Transaction, run: Run, ending: Ending) -> Run:
     """Note how a locked run will end once what it did is undone; return the run as it is now."""
-    tx.run("set_ending", run_id=run.run_id, ending=payload.dumps(asdict(ending)))
+    tx.write("set_ending", run_id=run.run_id, ending=payload.dumps(asdict(ending)))
     return replace(run, ending=ending)
 
 
 def note_inserted(tx: Transaction, run_id: str, step_index: int) -> None:
     """Count a step that the engine has added to a locked run."""
-    tx.run("note_inserted", run_id=run_id, step_index=step_index)
+    tx.write("note_inserted", run_id=run_id, step_index=step_index)
 
 
 def note_outcome(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any]) -> None:
     """Count an outcome on the run and make its next decision due."""
-    tx.run(
+    tx.write(
         "note_outcome",
         run_id=run.run_id,
         step_index=step_index,
@@ -126,7 +126,7 @@ def note_outcome(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping
 def settle(tx: Transaction, step: LockedStep, *, tokens: int, cost_usd: Decimal) -> None:
     """Charge a locked run for a step's call, and end what was reserved for it."""
     if step.reserved != Reserved() or tokens or cost_usd:
-        tx.run("settle_reservation", run_id=step.run_id, step_index=step.step_index, tokens=tokens, cost_usd=cost_usd)
+        tx.write("settle_reservation", run_id=step.run_id, step_index=step.step_index, tokens=tokens, cost_usd=cost_usd)
 
 
 def mark_decided(tx: Transaction, run_id: str, version: int, current_step: int) -> bool:
@@ -136,29 +136,29 @@ def mark_decided(tx: Transaction, run_id: str, version: int, current_step: int) 
 
 def postpone(tx: Transaction, run_id: str, after_s: float) -> None:
     """Make a run's next decision due in `after_s` seconds."""
-    tx.run("postpone_advance", run_id=run_id, after_s=after_s)
+    tx.write("postpone_advance", run_id=run_id, after_s=after_s)
 
 
 def start_clock(tx: Transaction, run_id: str) -> None:
     """Have a run's time begin, if it has not: with its first claim it would begin by itself."""
-    tx.run("start_clock", run_id=run_id)
+    tx.write("start_clock", run_id=run_id)
 
 
 def request_stop(tx: Transaction, run_id: str, reason: str) -> None:
     """Ask a run to stop; what runs is recorded first, then the run ends."""
-    tx.run("request_stop", run_id=run_id, reason=reason)
+    tx.write("request_stop", run_id=run_id, reason=reason)
 
 
 def note_settled(tx: Transaction, run: Run, step_index: int) -> None:
     """Count a step that was settled without a call, and make the run's next decision due."""
-    tx.run("note_settled", run_id=run.run_id, step_index=step_index)
+    tx.write("note_settled", run_id=run.run_id, step_index=step_index)
 
 
 def _log_transition(tx: Transaction, run: Run, status: RunStatus, reason: str, step_index: int | None) -> None:
     if status not in RUN_TRANSITIONS[run.status]:
         old, new = run.status.value, status.value
         raise IllegalTransition(f"run {run.run_id!r} cannot go from {old!r} to {new!r} ({reason})")
-    tx.run(
+    tx.write(
         "log_transition",
         tenant=run.tenant,
         run_id=run.run_id,

@@ -70,7 +70,7 @@ def lock(tx: Transaction, run_id: str, step_index: int) -> LockedStep | None:
 
 def insert(tx: Transaction, steps: Sequence[PlannedStep]) -> None:
     """Add pending steps to a locked run."""
-    tx.run_each("insert_step", [{**asdict(step), "input": payload.dumps(step.input)} for step in steps])
+    tx.write_each("insert_step", [{**asdict(step), "input": payload.dumps(step.input)} for step in steps])
 
 
 def open_steps(tx: Transaction, run_id: str) -> Sequence[OpenStep]:
@@ -113,7 +113,7 @@ def claim(
 
 def park(tx: Transaction, step: LockedStep, reason: str, after_s: float) -> None:
     """Leave a locked, pending step until a time, at no cost of an attempt."""
-    tx.run("park_step", run_id=step.run_id, step_index=step.step_index, reason=reason, after_s=after_s)
+    tx.write("park_step", run_id=step.run_id, step_index=step.step_index, reason=reason, after_s=after_s)
 
 
 def park_denied(
@@ -132,7 +132,7 @@ def settle_unclaimed(
 ) -> None:
     """End a locked, pending step without a call of its own."""
     check_transition(step, status)
-    tx.run(
+    tx.write(
         "settle_unclaimed",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -160,7 +160,7 @@ def finish(
     """
     if unconfirmed is None or step.status is not StepStatus.IN_DOUBT:
         check_transition(step, status)
-    tx.run(
+    tx.write(
         "finish_step",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -185,7 +185,7 @@ def next_index(tx: Transaction, run_id: str) -> int:
 def retry(tx: Transaction, step: LockedStep, error: Mapping[str, Any], reason: str, after_s: float) -> None:
     """Park a locked step whose attempt failed, for another attempt in `after_s` seconds."""
     check_transition(step, StepStatus.PENDING)
-    tx.run(
+    tx.write(
         "retry_step",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -229,7 +229,7 @@ def wake(tx: Transaction, statement: str, **which: Any) -> Sequence[Hint]:
 def take_back(tx: Transaction, step: LockedStep, error: Mapping[str, Any], *, quarantine: bool, deaths: int) -> None:
     """Make a locked step pending again whose attempt was lost."""
     check_transition(step, StepStatus.PENDING)
-    tx.run(
+    tx.write(
         "take_back_step",
         run_id=step.run_id,
         step_index=step.step_index,
@@ -252,7 +252,7 @@ def fail_lost(
 ) -> None:
     """End a locked step, or put it in doubt, whose lost attempt may not be repeated."""
     check_transition(step, status)
-    tx.run(
+    tx.write(
         "fail_lost_step",
         run_id=step.run_id,
         step_index=step.step_index,

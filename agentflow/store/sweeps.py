@@ -68,8 +68,8 @@ def next_moment_s(tx: Transaction) -> float | None:
 
 def mark_hinted(tx: Transaction, chosen: Sequence[Hintable]) -> None:
     """Note that hints are being published again; the wait before the next grows."""
-    tx.run_each("mark_run_hinted", [{"run_id": each.run_id} for each in chosen if each.step_index is None])
-    tx.run_each("mark_steps_hinted", [_ids(each) for each in chosen if each.step_index is not None])
+    tx.write_each("mark_run_hinted", [{"run_id": each.run_id} for each in chosen if each.step_index is None])
+    tx.write_each("mark_steps_hinted", [_ids(each) for each in chosen if each.step_index is not None])
 
 
 def stop_overdue(tx: Transaction, *, most: int) -> int:

@@ -30,7 +30,7 @@ def register(
     agents: Mapping[str, str],
 ) -> None:
     """Write a worker's boot into the register; `agents` are versions by name."""
-    tx.run(
+    tx.write(
         "register_worker",
         worker_id=worker_id,
         hostname=hostname,
@@ -47,7 +47,7 @@ def register_agent(tx: Transaction, agent: Mapping[str, Any]) -> None:
     Name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools, model.
     """
     stored = {name: payload.dumps(agent[name]) for name in ("input_schema", "budget", "tools", "model")}
-    tx.run("register_agent", **{**agent, "queues": sorted(agent["queues"]), **stored})
+    tx.write("register_agent", **{**agent, "queues": sorted(agent["queues"]), **stored})
 
 
 def beat(tx: Transaction, worker_id: str, *, gap_s: float, draining: bool) -> bool:
@@ -57,7 +57,7 @@ def beat(tx: Transaction, worker_id: str, *, gap_s: float, draining: bool) -> bo
 
 def stop(tx: Transaction, worker_id: str) -> None:
     """Say that a worker ended by itself."""
-    tx.run("stop_worker", worker_id=worker_id)
+    tx.write("stop_worker", worker_id=worker_id)
 
 
 def forget(tx: Transaction, age_s: float) -> int:

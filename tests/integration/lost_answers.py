@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from agentflow.store.database import Database, probe_engine
+from agentflow.store.wire import Wire
 
 
 class LostAnswers:
     """Cuts a database's connections right after, or right before, their next commits."""
 
     def __init__(self, database: Database) -> None:
-        self._url = database.url
-        self._commit = database.engine.dialect.do_commit
+        self.url = database.url
         self._before = 0
         self._left = 0
         self._committed = True
         self._meanwhile: Callable[[], object] | None = None
         self.lost = 0
-        database.engine.dialect.do_commit = self._cut_off  # type: ignore[method-assign, assignment]
+        database.wire = lambda connection: _LossyWire(connection, self)
 
     def lose_next(
         self,
@@ -34,18 +34,35 @@ class LostAnswers:
         """Lose some answers, `after` others; `meanwhile` happens before anybody reads what became of the commit."""
         self._before, self._left, self._committed, self._meanwhile = after, times, committed, meanwhile
 
-    def _cut_off(self, connection: Any) -> None:
+    def takes_next(self) -> bool:
+        """Answer whether the next commit is one whose answer is lost, and count it."""
         if self._before or not self._left:
             self._before = max(0, self._before - 1)
-            self._commit(connection)
-            return
+            return False
         self._left -= 1
         self.lost += 1
+        return True
+
+    def cut(self, pid: int, commit: Callable[[], None]) -> None:
+        """Commit or not, and cut the connection."""
         if self._committed:
-            self._commit(connection)
-        with probe_engine(self._url).connect() as other:
-            other.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": connection.get_backend_pid()})
+            commit()
+        with probe_engine(self.url).connect() as other:
+            other.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         if self._meanwhile is not None:
             self._meanwhile()
+
+
+class _LossyWire(Wire):
+    def __init__(self, connection: Connection, answers: LostAnswers) -> None:
+        super().__init__(connection)
+        self._answers = answers
+        self._connection_to_cut: Any = connection.connection.dbapi_connection
+
+    def commit(self) -> None:
+        if not self._answers.takes_next():
+            super().commit()
+            return
+        self._answers.cut(self._connection_to_cut.get_backend_pid(), super().commit)
         # The dead connection raises what a lost answer does.
-        connection.cursor().execute("select 1")
+        self.run("select 1", {})
