@@ -58,6 +58,8 @@ class _ConnectionTransaction:
     def __init__(self, connection: Connection, database: Database) -> None:
         self._connection = connection
         self._database = database
+        if getattr(connection.connection.dbapi_connection, "autocommit", False):
+            raise SubmissionRefused("the connection is in autocommit mode; open a transaction, or leave it out")
 
     def run_statement(self, name: str, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         statement = self._database.statements[name]

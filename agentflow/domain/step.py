@@ -113,6 +113,11 @@ class Step:
         return sent_key_of(self.idempotency_key, self.key_generation)
 
     @property
+    def is_parked(self) -> bool:
+        """True while it waits for a time or an event."""
+        return self.status is StepStatus.PENDING and self.waiting_reason is not None
+
+    @property
     def is_open(self) -> bool:
         """True while the step still has to happen or to be cleared up."""
         return not self.status.is_final

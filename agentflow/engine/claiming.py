@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from agentflow.declare.agent import Agent
 from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
 from agentflow.domain.run import Reserved, Run, RunStatus
-from agentflow.domain.step import APPROVAL, CLEARING, MODEL, OWN_STEPS, Step, StepStatus
+from agentflow.domain.step import APPROVAL, CLEARING, MODEL, Step, StepStatus
+from agentflow.domain.waiting import TOOL_PAUSED
 from agentflow.engine.approving import check_approval
 from agentflow.engine.callee import tool_of
 from agentflow.engine.deadman import boottime
@@ -20,8 +20,9 @@ from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.budget import NoRoom
 from agentflow.policy.claim import refuse_claim, refuse_key
-from agentflow.store import conversations, keys, runs, steps
-from agentflow.store.database import Row, Transaction
+from agentflow.store import claims, conversations, keys, runs, steps
+from agentflow.store.claims import Hold, Locked
+from agentflow.store.database import Transaction
 
 _SHORTEST_CALL_S = 0.1
 
@@ -38,37 +39,35 @@ class Claimed:
     call: PreparedCall | None = None
 
 
-_Claim = tuple[Claim, PreparedCall | None]
-
-
 def claim_step(runtime: Runtime, run_id: str, step_index: int, token: str) -> Claimed | NotClaimed:
     """Claim a step for this worker. `token` is fresh: by it a commit whose answer was lost is known again."""
     sent_at = boottime()
-
-    def body(tx: Transaction) -> _Claim | NotClaimed:
-        locked = runs.lock(tx, run_id)
-        step = steps.lock(tx, run_id, step_index) if locked else None
-        if locked is None or step is None:
-            return NotClaimed(Refused(ClaimAnswer.DUPLICATE, "no such step"))
-        run, now = locked
-        if step.claim_token == token and step.status is StepStatus.RUNNING:
-            return _claimed_before(tx, runtime, run, step, token, now)
-        if refusal := _refusal(tx, runtime, run, step, now):
-            return refuse(tx, run, step, refusal)
-        return _claim_or_settle(tx, runtime, run, step, token, now)
-
-    answer = runtime.database.atomically(body)
-    if isinstance(answer, NotClaimed):
-        return answer
-    claim, call = answer
-    return Claimed(claim, sent_at + (claim.lease_until - claim.claimed_at).total_seconds(), call)
+    return runtime.database.atomically(lambda tx: claim_in(tx, runtime, run_id, step_index, token, sent_at=sent_at))
 
 
-def _refusal(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, now: datetime) -> Refused | None:
-    refusal = refuse_claim(run, step, has_turn=conversations.has_turn(tx, run), now=now)
-    if refusal is None and (reason := _cannot_serve(runtime, run, step)):
-        return Refused(ClaimAnswer.UNSERVED, reason)
-    return refusal or check_approval(tx, step, now)
+def claim_in(
+    tx: Transaction,
+    runtime: Runtime,
+    run_id: str,
+    step_index: int,
+    token: str,
+    *,
+    sent_at: float,
+    history: Sequence[Step] | None = None,
+) -> Claimed | NotClaimed:
+    """Claim a step inside a transaction that began after `sent_at`, on the clock of `boottime`.
+
+    `history` is the run's, where it is known: nothing may have changed in it but what this transaction has written.
+    """
+    locked = claims.lock(tx, run_id, step_index)
+    if locked is None:
+        return NotClaimed(Refused(ClaimAnswer.DUPLICATE, "no such step"))
+    attempt = _Attempt(tx, runtime, locked, token, sent_at, history)
+    if locked.step.claim_token == token and locked.step.status is StepStatus.RUNNING:
+        return attempt.claimed_before()
+    if refusal := attempt.refusal():
+        return refuse(tx, locked.run, locked.step, refusal)
+    return attempt.claim_or_settle()
 
 
 def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
@@ -84,70 +83,98 @@ def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:
     return None
 
 
-def _claim_or_settle(
-    tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token: str, now: datetime
-) -> _Claim | NotClaimed:
-    """Claim a step that may be called, unless its answer is known or there is no room for its cost."""
-    tool = runtime.registry.agents[run.agent].tools.get(step.tool_name)
-    if tool is not None and tool.cache and (row := steps.cached_output(tx, run.run_id, tool.name, step.args_hash)):
-        return settle(tx, run, step, Refused(ClaimAnswer.CACHED), row["tool_output"])
-    history = runs.history(tx, run.run_id)
-    call = _prepared(tx, runtime, run, step, history, now)
-    if isinstance(call, NoRoom):
-        answer = ClaimAnswer.BUDGET_RESERVED if call.passing else ClaimAnswer.BUDGET
-        return refuse(tx, run, step, Refused(answer, call.ceiling))
-    if step.business_key:
-        taken = keys.take(tx, step)
-        if refusal := refuse_key(step, taken.record):
-            return refuse(tx, run, step, refusal)
-        step = replace(step, key_generation=taken.generation)
-    row = steps.claim(
-        tx,
-        step,
-        runtime.worker,
-        token,
-        lease_s=_call_s(run, step, now) + RECORD_MARGIN_S,
-        is_tool_call=step.tool_name != MODEL and step.tool_name not in OWN_STEPS,
-        is_clearing=step.tool_name in CLEARING,
-        reserved=call.reserved if call else Reserved(),
-    )
-    if run.status is not RunStatus.RUNNING:
-        settle_standing(tx, run, "claimed", step.step_index)
-    counted = 0 if step.tool_name in CLEARING else 1
-    spent = replace(run.spent, attempts=run.spent.attempts + counted)
-    return _claim_of(replace(run, deadline_at=row["deadline_at"], spent=spent), step, token, row, history), call
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A try at a claim, under the locks of its step and run."""
+
+    tx: Transaction
+    runtime: Runtime
+    locked: Locked
+    token: str
+    sent_at: float
+    known: Sequence[Step] | None
+
+    def refusal(self) -> Refused | None:
+        """Return why the step may not be claimed, by what is known before its key and its cost are."""
+        tx, run, step, now = self.tx, self.locked.run, self.locked.step, self.locked.now
+        refusal = refuse_claim(run, step, has_turn=conversations.has_turn(tx, run), now=now)
+        if refusal is None and (reason := _cannot_serve(self.runtime, run, step)):
+            return Refused(ClaimAnswer.UNSERVED, reason)
+        return refusal or check_approval(tx, step, now)
+
+    def claim_or_settle(self) -> Claimed | NotClaimed:
+        """Claim a step that may be called, unless its answer is known or there is no room for its cost."""
+        tx, run, step = self.tx, self.locked.run, self.locked.step
+        tool = self.runtime.registry.agents[run.agent].tools.get(step.tool_name)
+        if tool is not None and tool.cache and (row := steps.cached_output(tx, run.run_id, tool.name, step.args_hash)):
+            return settle(tx, run, step, Refused(ClaimAnswer.CACHED), row["tool_output"])
+        if self.locked.held is not None:
+            return refuse(tx, run, step, Refused(ClaimAnswer.DENIED, TOOL_PAUSED))
+        history = self._history()
+        call = self._prepared(run, history)
+        if isinstance(call, NoRoom):
+            answer = ClaimAnswer.BUDGET_RESERVED if call.passing else ClaimAnswer.BUDGET
+            return refuse(tx, run, step, Refused(answer, call.ceiling))
+        if step.business_key:
+            taken = keys.take(tx, step)
+            if refusal := refuse_key(step, taken.record):
+                return refuse(tx, run, step, refusal)
+            step = replace(step, key_generation=taken.generation)
+        return self._claim(step, history, call)
+
+    def claimed_before(self) -> Claimed:
+        """Return the claim that an earlier try at this transaction has made; only its answer was lost."""
+        run, step, history = self.locked.run, self.locked.step, runs.history(self.tx, self.locked.run.run_id)
+        # Room was found for it then; asked again, its own reservation would stand in its way.
+        call = self._prepared(replace(run, budget={}), history)
+        assert not isinstance(call, NoRoom)
+        assert step.claimed_at is not None
+        assert step.lease_until is not None
+        hold = Hold(step.attempt, self.token, step.claimed_at, step.lease_until, run.deadline_at)
+        return self._claimed(run, step, hold, history, call)
+
+    def _claim(self, step: LockedStep, history: Sequence[Step], call: PreparedCall | None) -> Claimed:
+        tx, run = self.tx, self.locked.run
+        reserved = call.reserved if call else Reserved()
+        lease_s = self._call_s(run) + RECORD_MARGIN_S
+        hold = claims.take(tx, self.locked, self.runtime.worker, self.token, lease_s=lease_s, reserved=reserved)
+        if run.status is not RunStatus.RUNNING:
+            known = [_running(each, step) for each in history if each.is_open]
+            settle_standing(tx, run, "claimed", step.step_index, known=known)
+        counted = 0 if step.tool_name in CLEARING else 1
+        spent = replace(run.spent, attempts=run.spent.attempts + counted)
+        return self._claimed(replace(run, deadline_at=hold.deadline_at, spent=spent), step, hold, history, call)
+
+    def _claimed(
+        self, run: Run, step: LockedStep, hold: Hold, history: Sequence[Step], call: PreparedCall | None
+    ) -> Claimed:
+        lease_s = (hold.lease_until - hold.claimed_at).total_seconds()
+        # To the millisecond: what is finer comes from the database's clock, and errors name the time.
+        call_s = round(lease_s - RECORD_MARGIN_S, 3)
+        claim = Claim(run, step, hold.attempt, hold.token, hold.claimed_at, hold.lease_until, history, call_s)
+        return Claimed(claim, self.sent_at + lease_s, call)
+
+    def _history(self) -> Sequence[Step]:
+        return runs.history(self.tx, self.locked.run.run_id) if self.known is None else self.known
+
+    def _prepared(self, run: Run, history: Sequence[Step]) -> PreparedCall | NoRoom | None:
+        declaration, step = self.runtime.registry.agents[run.agent], self.locked.step
+        if step.tool_name != MODEL or not isinstance(declaration, Agent):
+            return None
+        return prepare_call(self.tx, self.runtime, declaration, run, step, history, self._call_s(run))
+
+    def _call_s(self, run: Run) -> float:
+        """Return how long a call may take: the step's timeout, or what is left of the run's time."""
+        step = self.locked.step
+        if step.tool_name in CLEARING:
+            return step.timeout_s
+        left_s = float(run.budget.get("time_s") or math.inf)
+        if run.deadline_at is not None:
+            left_s = (run.deadline_at - self.locked.now).total_seconds()
+        return max(_SHORTEST_CALL_S, min(step.timeout_s, left_s))
 
 
-def _prepared(
-    tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, history: Sequence[Step], now: datetime
-) -> PreparedCall | NoRoom | None:
-    declaration = runtime.registry.agents[run.agent]
-    if step.tool_name != MODEL or not isinstance(declaration, Agent):
-        return None
-    return prepare_call(tx, runtime, declaration, run, step, history, _call_s(run, step, now))
-
-
-def _call_s(run: Run, step: LockedStep, now: datetime) -> float:
-    """Return how long a call may take: the step's timeout, or what is left of the run's time."""
-    if step.tool_name in CLEARING:
-        return step.timeout_s
-    left_s = float(run.budget.get("time_s") or math.inf)
-    if run.deadline_at is not None:
-        left_s = (run.deadline_at - now).total_seconds()
-    return max(_SHORTEST_CALL_S, min(step.timeout_s, left_s))
-
-
-def _claim_of(run: Run, step: LockedStep, token: str, row: Row, history: Sequence[Step]) -> Claim:
-    # To the millisecond: what the database's clock adds to that is no part of anybody's timeout, and errors name it.
-    call_s = round((row["lease_until"] - row["claimed_at"]).total_seconds() - RECORD_MARGIN_S, 3)
-    return Claim(run, step, row["attempt"], token, row["claimed_at"], row["lease_until"], history, call_s)
-
-
-def _claimed_before(tx: Transaction, runtime: Runtime, run: Run, step: LockedStep, token: str, now: datetime) -> _Claim:
-    """Return the claim that an earlier try at this transaction has made; only its answer was lost."""
-    row = {"attempt": step.attempt, "claimed_at": step.claimed_at, "lease_until": step.lease_until}
-    history = runs.history(tx, run.run_id)
-    # Room was found for it then; asked again, its own reservation would stand in its way.
-    call = _prepared(tx, runtime, replace(run, budget={}), step, history, now)
-    assert not isinstance(call, NoRoom)
-    return _claim_of(run, step, token, row, history), call
+def _running(step: Step, claimed: LockedStep) -> Step:
+    if step.step_index != claimed.step_index:
+        return step
+    return replace(step, status=StepStatus.RUNNING, waiting_reason=None)

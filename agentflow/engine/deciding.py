@@ -69,7 +69,7 @@ def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int
     A run ends, or begins to undo what it did, when nothing of it runs or is in doubt.
     """
     hints: list[Hint] = []
-    if not isinstance(plan.decision, Next | Wait):
+    if not plan.alone and not isinstance(plan.decision, Next | Wait):
         hints = skip_unbegun(tx, run.run_id)
         if steps.open_steps(tx, run.run_id):
             # Its coordinator is asked again once that has its outcome.
@@ -87,7 +87,7 @@ def _write(tx: Transaction, run: Run, plan: Plan, reason: str) -> list[Hint]:
             # A run is pending until its first claim; one that needs a person before that has to say so.
             wants_person = bool(plan.steps) and all(step.person for step in plan.steps)
             if run.status is not RunStatus.PENDING or wants_person:
-                settle_standing(tx, run, reason)
+                settle_standing(tx, run, reason, known=plan.steps if plan.alone else None)
             return hints
         case Undo(ending):
             return begin_undo(tx, run, plan, ending)

@@ -9,6 +9,7 @@ from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.step import MODEL, StepStatus
 from agentflow.domain.waiting import TOOL_PAUSED, Denial, Person
+from agentflow.engine.refusing import HELD_WAIT_S
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Visitor
@@ -16,9 +17,6 @@ from agentflow.store import runs, steps
 from agentflow.store.database import Row, Transaction
 
 log = structlog.get_logger("agentflow.gate")
-
-# A paused tool's steps are not woken before it is resumed; the time is for whoever reads the row.
-_PAUSED_S = 60.0
 
 
 def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted | Refused | None:
@@ -33,7 +31,7 @@ def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted |
     if asked is None:
         return None
     if look["held"] is not None:
-        return _park(runtime, look, TOOL_PAUSED, _PAUSED_S)
+        return _park(runtime, look, TOOL_PAUSED, HELD_WAIT_S)
     answer = runtime.gate.enter(*asked)
     if isinstance(answer, Denied):
         return _park(runtime, look, answer.reason, answer.after_s)

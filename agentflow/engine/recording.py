@@ -25,7 +25,7 @@ from agentflow.engine.verifying import as_unconfirmed, begin_verification, drop_
 from agentflow.policy.happening import may_have_before
 from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.policy.scratchpad import merged
-from agentflow.store import doubts, keys, logs, outbox, runs, steps
+from agentflow.store import claims, doubts, keys, logs, outbox, runs, steps
 from agentflow.store.database import Transaction
 
 _STATUS: Mapping[type, StepStatus] = {
@@ -93,11 +93,10 @@ def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
     kept: list[AttemptOutcome] = []
 
     def body(tx: Transaction) -> Recorded | None:
-        locked = runs.lock(tx, claim.run.run_id)
-        step = steps.lock(tx, claim.run.run_id, claim.step.step_index) if locked else None
-        if locked is None or step is None or (step.claim_token, step.attempt) != (claim.token, claim.attempt):
+        locked = claims.lock(tx, claim.run.run_id, claim.step.step_index)
+        if locked is None or (locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt):
             return None
-        run, now = locked
+        run, step, now = locked.run, locked.step, locked.now
         if kept and _is_written(step, kept[0]):
             return Recorded(kept[0], undecided=True)
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:

@@ -22,6 +22,8 @@ KEY_WAIT_S = 30.0
 UNSERVED_WAIT_S = 5.0
 # A paused run's steps are not woken before it is resumed; the time is for whoever reads the row.
 PAUSED_WAIT_S = 3600.0
+# A paused tool's steps are not woken before it is resumed either.
+HELD_WAIT_S = 60.0
 # How long a step waits for other calls' reservations; the record that settles one wakes it before.
 RESERVED_WAIT_S = 5.0
 
@@ -29,6 +31,7 @@ _WAITS = {
     ClaimAnswer.KEY_IN_FLIGHT: KEY_WAIT_S,
     ClaimAnswer.UNSERVED: UNSERVED_WAIT_S,
     ClaimAnswer.BUDGET_RESERVED: RESERVED_WAIT_S,
+    ClaimAnswer.DENIED: HELD_WAIT_S,
 }
 
 
@@ -54,7 +57,7 @@ def refuse(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> Not
             return NotClaimed(refusal)
         case ClaimAnswer.UNAPPROVED:
             settle_unapproved(tx, run, step, refusal)
-        case ClaimAnswer.KEY_IN_FLIGHT | ClaimAnswer.UNSERVED | ClaimAnswer.BUDGET_RESERVED:
+        case ClaimAnswer.KEY_IN_FLIGHT | ClaimAnswer.UNSERVED | ClaimAnswer.BUDGET_RESERVED | ClaimAnswer.DENIED:
             _park(tx, run, step, refusal)
             return NotClaimed(refusal)
         case ClaimAnswer.KEY_DONE:
@@ -79,7 +82,7 @@ def settle(tx: Transaction, run: Run, step: LockedStep, refusal: Refused, output
 
 
 def _park(tx: Transaction, run: Run, step: LockedStep, refusal: Refused) -> None:
-    reason = str(refusal.answer)
+    reason = refusal.detail if refusal.answer is ClaimAnswer.DENIED else str(refusal.answer)
     steps.park(tx, step, reason, _WAITS[refusal.answer])
     if refusal.answer is ClaimAnswer.KEY_IN_FLIGHT:
         # Its holder may be in a doubt that nobody ever ends: a run that waits in front of its first call ends too.

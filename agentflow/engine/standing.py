@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agentflow.domain.run import Run, RunStatus
 from agentflow.engine.notifying import notify_person
-from agentflow.policy.status import standing_of
+from agentflow.policy.status import OpenStep, standing_of
 from agentflow.store import runs, steps
 from agentflow.store.database import Transaction
 
 
-def settle_standing(tx: Transaction, run: Run, reason: str, step_index: int | None = None) -> None:
-    """Give a locked run the status that its open steps say it has."""
+def settle_standing(
+    tx: Transaction, run: Run, reason: str, step_index: int | None = None, *, known: Iterable[OpenStep] | None = None
+) -> None:
+    """Give a locked run the status that its open steps say it has; where these are `known`, nobody is asked."""
     if run.status.is_final:
         return
     standing = standing_of(
-        steps.open_steps(tx, run.run_id), is_pausing=run.pause_requested, is_ending=run.ending is not None
+        steps.open_steps(tx, run.run_id) if known is None else known,
+        is_pausing=run.pause_requested,
+        is_ending=run.ending is not None,
     )
     runs.set_status(tx, run, standing.status, reason, step_index=step_index, waiting=standing.waiting_reason)
     if standing.status is RunStatus.WAITING_HUMAN and run.status is not RunStatus.WAITING_HUMAN:

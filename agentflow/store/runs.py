@@ -129,9 +129,9 @@ def settle(tx: Transaction, step: LockedStep, *, tokens: int, cost_usd: Decimal)
         tx.write("settle_reservation", run_id=step.run_id, step_index=step.step_index, tokens=tokens, cost_usd=cost_usd)
 
 
-def mark_decided(tx: Transaction, run_id: str, version: int, current_step: int) -> bool:
-    """Note that the history up to `version` has been decided on; False where it has moved on."""
-    return tx.run("mark_decided", run_id=run_id, version=version, current_step=current_step) == 1
+def mark_decided(tx: Transaction, run_id: str, version: int, current_step: int) -> None:
+    """Note on a locked run that its history up to `version`, which is the run's own, has been decided on."""
+    tx.write("mark_decided", run_id=run_id, version=version, current_step=current_step)
 
 
 def postpone(tx: Transaction, run_id: str, after_s: float) -> None:

@@ -11,13 +11,9 @@ from agentflow.domain import payload
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import IllegalTransition
 from agentflow.domain.hint import Hint
-from agentflow.domain.identity import Worker
-from agentflow.domain.run import Reserved
 from agentflow.domain.step import STEP_TRANSITIONS, Effect, StepStatus
 from agentflow.store.database import Row, Transaction
 from agentflow.store.rows import locked_step_of
-
-_NOTHING = Reserved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,16 @@ class PlannedStep:
     waiting_reason: str | None = None
     after_s: float | None = None
 
+    @property
+    def status(self) -> StepStatus:
+        """Where the step stands once it is written."""
+        return StepStatus.PENDING
+
+    @property
+    def is_parked(self) -> bool:
+        """True where it waits for a time or an event."""
+        return self.waiting_reason is not None
+
 
 @dataclass(frozen=True, slots=True)
 class OpenStep:
@@ -76,39 +82,6 @@ def insert(tx: Transaction, steps: Sequence[PlannedStep]) -> None:
 def open_steps(tx: Transaction, run_id: str) -> Sequence[OpenStep]:
     """Return the states of a run's open steps."""
     return [_open_step_of(row) for row in tx.rows("open_steps", run_id=run_id)]
-
-
-def claim(
-    tx: Transaction,
-    step: LockedStep,
-    worker: Worker,
-    token: str,
-    *,
-    lease_s: float,
-    is_tool_call: bool,
-    is_clearing: bool = False,
-    reserved: Reserved = _NOTHING,
-) -> Row:
-    """Hand a locked, pending step to one attempt and reserve what it may cost; what clears up is not counted.
-
-    Return attempt, claimed_at, lease_until, deadline_at.
-    """
-    check_transition(step, StepStatus.RUNNING)
-    row = tx.row(
-        "claim_step",
-        run_id=step.run_id,
-        step_index=step.step_index,
-        claim_token=token,
-        worker_id=worker.worker_id,
-        worker_pid=worker.pid,
-        lease_s=lease_s,
-        is_tool_call=is_tool_call,
-        is_clearing=is_clearing,
-        tokens=reserved.tokens,
-        cost_usd=reserved.cost_usd,
-    )
-    assert row is not None
-    return row
 
 
 def park(tx: Transaction, step: LockedStep, reason: str, after_s: float) -> None:

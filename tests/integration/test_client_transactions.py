@@ -235,6 +235,12 @@ def test_a_connection_in_autocommit_is_refused(client: Client, raw: Any) -> None
         client.submit("clerk", "x", connection=raw)
 
 
+def test_a_connection_of_sqlalchemy_in_autocommit_is_refused(client: Client, engine: Engine) -> None:
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with pytest.raises(SubmissionRefused, match="is in autocommit mode; open a transaction, or leave it out"):
+            client.submit("clerk", "x", connection=connection)
+
+
 def test_what_is_no_connection_is_refused(client: Client, engine: Engine) -> None:
     with pytest.raises(SubmissionRefused, match="connection= is a Engine; give SQLAlchemy's Connection or a psycopg2"):
         client.submit("clerk", "x", connection=engine)

@@ -9,6 +9,7 @@ import pytest
 
 from agentflow import Agent, Context, Run, RunStatus, tool
 from agentflow.store import conversations, runs
+from agentflow.store.database import probe_engine
 from agentflow.testing import Harness, call, calls, scripted
 from tests.integration.hands import Hands
 
@@ -205,7 +206,7 @@ def test_a_run_that_gets_its_turn_while_it_decides_to_wait_does_not_wait(agentfl
 
 def test_a_run_whose_submission_committed_later_knows_what_was_said_meanwhile(agentflow: Harness) -> None:
     hands = talk(agentflow, "one", "two")
-    with agentflow.client.database.engine.connect() as connection:
+    with probe_engine(agentflow.client.database.url).connect() as connection:
         slow = agentflow.client.submit("clerk", "began first", conversation="c1", connection=connection).run_id
         quick = say(hands, "committed first")
         hands.work()

@@ -42,16 +42,43 @@ where tenant = %(tenant)s and tool = %(tool)s and key = %(key)s
 order by generation desc limit 1
 for update
 
--- claim_step: hand a pending step to one attempt of one worker
+-- hold_run: lock a run, by a statement of its own
+select from {schema}.agent_runs where run_id = %(run_id)s for update
+
+-- lock_step_of_run: lock a step whose run is locked, and read both, and whether its bulkhead is paused
+select
+    r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
+    r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
+    r.reserved_tokens, r.reserved_cost_usd,
+    r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
+    r.created_at, r.fallback, r.on_failure, r.ending, r.compensation, r.overrides,
+    r.forked_from, r.notify, clock_timestamp() as now,
+    (select h.reason from {schema}.holds h where h.bulkhead = s.bulkhead) as held,
+    s.run_id as s_run_id, s.step_index as s_step_index, s.tool_name as s_tool_name, s.tool_input as s_tool_input,
+    s.tool_output as s_tool_output, s.error as s_error, s.status as s_status, s.attempt as s_attempt,
+    s.idempotency_key as s_idempotency_key, s.business_key as s_business_key, s.args_hash as s_args_hash, s.effect
+    as s_effect, s.timeout_s as s_timeout_s, s.queue as s_queue, s.task_name as s_task_name, s.parent_index as
+    s_parent_index, s.call_index as s_call_index, s.claim_token as s_claim_token, s.worker_id as s_worker_id,
+    s.worker_pid as s_worker_pid, s.claimed_at as s_claimed_at, s.lease_until as s_lease_until, s.next_attempt_at as
+    s_next_attempt_at, s.waiting_reason as s_waiting_reason, s.quarantined as s_quarantined, s.deaths as s_deaths,
+    s.tenant as s_tenant, s.bulkhead as s_bulkhead, s.reserved_tokens as s_reserved_tokens, s.reserved_cost_usd as
+    s_reserved_cost_usd, s.subject_index as s_subject_index, s.subject_tool as s_subject_tool, s.person as s_person,
+    s.settle_s as s_settle_s, s.verify_after as s_verify_after, s.unconfirmed as s_unconfirmed, s.key_generation as
+    s_key_generation
+from {schema}.agent_runs r
+join {schema}.agent_steps s on s.run_id = r.run_id
+where r.run_id = %(run_id)s and s.step_index = %(step_index)s
+for update of s
+
+-- claim_step: hand a locked, pending step to one attempt of one worker
 with claimed as (
     update {schema}.agent_steps
-    set status = 'running', attempt = attempt + 1, claim_token = %(claim_token)s, worker_id = %(worker_id)s,
-        worker_pid = %(worker_pid)s, claimed_at = clock_timestamp(),
-        lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
+    set status = 'running', attempt = %(attempt)s, claim_token = %(claim_token)s, worker_id = %(worker_id)s,
+        worker_pid = %(worker_pid)s, claimed_at = %(claimed_at)s, lease_until = %(lease_until)s,
         next_attempt_at = null, waiting_reason = null, hinted_at = clock_timestamp(), hints = 0,
         reserved_tokens = %(tokens)s, reserved_cost_usd = %(cost_usd)s
     where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
-    returning run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, claimed_at, lease_until
+    returning run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, claimed_at
 ), logged as (
     insert into {schema}.attempts (
         run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, status, started_at
@@ -62,16 +89,9 @@ update {schema}.agent_runs r
 set spent_attempts = r.spent_attempts + case when %(is_clearing)s then 0 else 1 end,
     spent_tool_calls = r.spent_tool_calls + case when %(is_tool_call)s and claimed.attempt = 1 then 1 else 0 end,
     reserved_tokens = r.reserved_tokens + %(tokens)s, reserved_cost_usd = r.reserved_cost_usd + %(cost_usd)s,
-    started_at = coalesce(r.started_at, clock_timestamp()),
-    deadline_at = case
-        when r.deadline_at is null and r.time_left_s is null
-        then clock_timestamp() + make_interval(secs => (r.budget ->> 'time_s')::float)
-        else r.deadline_at
-    end,
-    updated_at = clock_timestamp()
+    started_at = coalesce(r.started_at, %(claimed_at)s), deadline_at = %(deadline_at)s, updated_at = clock_timestamp()
 from claimed
 where r.run_id = claimed.run_id
-returning claimed.attempt, claimed.claimed_at, claimed.lease_until, r.deadline_at
 
 -- look_at_step: read what the gate has to know of a step, before it is claimed
 select s.run_id, s.step_index, s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, s.hinted_at,
