@@ -25,6 +25,10 @@ class Keys:
         """Return a bulkhead's own keys."""
         return [f"{self.prefix}:{kind}:{{{name}}}" for kind in ("standing", "slots", "waiters", "woken")]
 
+    def bulkheads(self, names: Sequence[str]) -> list[str]:
+        """Return the keys of several bulkheads."""
+        return [key for name in names for key in self.bulkhead(name)]
+
     def breaker(self, name: str) -> list[str]:
         """Return a breaker's keys."""
         return [f"{self.prefix}:{kind}:{{{name}}}" for kind in ("breaker", "failures", "probes")]

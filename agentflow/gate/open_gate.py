@@ -20,6 +20,16 @@ class OpenGate:
         """Wake nobody: nobody waits."""
         return ()
 
+    def pass_on(
+        self,
+        admitted: Admitted | None,  # noqa: ARG002
+        heard: Heard,  # noqa: ARG002
+        bulkhead: Bulkhead,
+        visitor: Visitor,
+    ) -> tuple[Sequence[Waiter], Admitted | Denied]:
+        """Wake nobody, and admit."""
+        return (), self.enter(bulkhead, visitor)
+
     def capacity(self, names: Sequence[str]) -> Mapping[str, int]:
         """Return plenty for each."""
         return dict.fromkeys(names, _PLENTY)

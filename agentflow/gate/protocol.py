@@ -39,14 +39,27 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """What an admitted step holds: all that is needed to take it back, since the gate may have forgotten it.
+
+    `member` is its name there, `generation` the breaker's in which it was given.
+    """
+
+    member: str
+    generation: str
+    is_retry: bool
+    rate_keys: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
-    """The step may call. `slot` names what it holds; `is_probe` says that the breaker is half open.
+    """The step may call. `slot` is what it holds; `is_probe` says that the breaker is half open.
 
     `slot` is None where the gate was out of reach and the bulkhead's policy is to go on.
     """
 
     bulkhead: Bulkhead
-    slot: str | None
+    slot: Slot | None
     is_probe: bool = False
 
 
@@ -120,6 +133,12 @@ class Gate(Protocol):
 
     def leave(self, admitted: Admitted, heard: Heard) -> Sequence[Waiter]:
         """Give the slot back and tell what became of the call; return the steps to wake, at most as many as fit."""
+        ...
+
+    def pass_on(
+        self, admitted: Admitted | None, heard: Heard, bulkhead: Bulkhead, visitor: Visitor
+    ) -> tuple[Sequence[Waiter], Admitted | Denied]:
+        """Leave the one bulkhead, if any, then ask to enter the next, in one round trip; return what both answer."""
         ...
 
     def capacity(self, names: Sequence[str]) -> Mapping[str, int]:

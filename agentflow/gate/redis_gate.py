@@ -7,18 +7,18 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from agentflow.domain.errors import AgentflowError
-from agentflow.domain.waiting import Denial
 from agentflow.gate import scripts
+from agentflow.gate.door import door_of
+from agentflow.gate.entry import Entry
 from agentflow.gate.errors import GateUnreachable
 from agentflow.gate.keys import Keys
 from agentflow.gate.link import Link
-from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Held, Visitor, Waiter
-from agentflow.gate.slot import Slot, attempts_of, held_of, member_of, parse_waiter, waiter_name
-from agentflow.gate.terms import terms_of
+from agentflow.gate.protocol import Admitted, Bulkhead, BulkheadState, Denied, Heard, Held, Slot, Visitor, Waiter
+from agentflow.gate.request import Request, request
+from agentflow.gate.slot import attempts_of, held_of, parse_waiter
 
 # How many are woken for a bulkhead that nobody has entered since Redis began, or while Redis does not answer.
 _UNKNOWN_ROOM = 16
-_UNAVAILABLE_S = 5.0
 _LONGEST_RETRY_AFTER_S = 3600.0
 _LONGEST_HOLD_S = 366 * 86400.0
 _LONGEST_REASON = 500
@@ -41,63 +41,50 @@ class RedisGate:
 
     def enter(self, bulkhead: Bulkhead, visitor: Visitor) -> Admitted | Denied:
         """Ask to call; without Redis the bulkhead's policy decides."""
-        member, draw = member_of(visitor), self._draw()
-        rate_keys = self._keys.rates(bulkhead.name, bulkhead.limits.rates, visitor.rate_keys)
+        entry = self._entry(bulkhead, visitor)
         try:
-            reply = self._link.run(
-                scripts.ENTER,
-                [*self._keys.of(bulkhead.name, bulkhead.breaker), *rate_keys],
-                [
-                    terms_of(bulkhead, self._keys),
-                    waiter_name(visitor),
-                    member,
-                    f"{visitor.holder}:",
-                    visitor.lease_s,
-                    int(visitor.is_retry),
-                    -1 if visitor.pool_slots is None else visitor.pool_slots,
-                    draw,
-                ],
-            )
+            (reply,) = self._link.run(entry.request, undo=entry.undo)
         except GateUnreachable:
-            return _without_redis(bulkhead, draw)
-        match reply:
-            case ["admitted", generation, is_probe]:
-                slot = Slot(member, generation, visitor.is_retry, rate_keys)
-                return Admitted(bulkhead, str(slot), is_probe == "1")
-            case [reason, after_s]:
-                return Denied(Denial(reason), float(after_s))
-        raise AssertionError(reply)
+            return entry.without_redis()
+        return entry.read(reply)
 
     def leave(self, admitted: Admitted, heard: Heard) -> Sequence[Waiter]:
         """Give the slot back and tell what became of the call. Where Redis is away, the slot's lease ends by itself."""
         if admitted.slot is None:
             return ()
-        bulkhead, slot = admitted.bulkhead, Slot.parse(admitted.slot)
         try:
-            woken = self._link.run(
-                scripts.LEAVE,
-                [*self._keys.of(bulkhead.name, bulkhead.breaker), *slot.rate_keys],
-                [
-                    terms_of(bulkhead, self._keys),
-                    slot.member,
-                    slot.generation,
-                    int(slot.is_retry),
-                    heard.verdict,
-                    int(heard.throttled),
-                    _hold_s(heard),
-                    self._draw(),
-                ],
-            )
+            (woken,) = self._link.run(self._exit(admitted.bulkhead, admitted.slot, heard))
         except GateUnreachable:
             return ()
         return [parse_waiter(name) for name in woken]
+
+    def pass_on(
+        self, admitted: Admitted | None, heard: Heard, bulkhead: Bulkhead, visitor: Visitor
+    ) -> tuple[Sequence[Waiter], Admitted | Denied]:
+        """Leave the one bulkhead, if any, then ask to enter the next, which may be the same, in one round trip."""
+        if admitted is None or admitted.slot is None:
+            return (), self.enter(bulkhead, visitor)
+        entry = self._entry(bulkhead, visitor)
+        try:
+            woken, reply = self._link.run(
+                self._exit(admitted.bulkhead, admitted.slot, heard), entry.request, undo=entry.undo
+            )
+        except GateUnreachable:
+            return (), entry.without_redis()
+        return [parse_waiter(name) for name in woken], entry.read(reply)
+
+    def _entry(self, bulkhead: Bulkhead, visitor: Visitor) -> Entry:
+        return Entry.of(door_of(bulkhead, self._keys), visitor, self._draw())
+
+    def _exit(self, bulkhead: Bulkhead, slot: Slot, heard: Heard) -> Request:
+        return door_of(bulkhead, self._keys).leave(slot, heard, _hold_s(heard), self._draw())
 
     def capacity(self, names: Sequence[str]) -> Mapping[str, int]:
         """Return how many more steps may be woken. Without Redis some are: they are let in or not by their policy."""
         if not names:
             return {}
         try:
-            found = self._link.run(scripts.CAPACITY, [key for name in names for key in self._keys.bulkhead(name)])
+            (found,) = self._link.run(request(scripts.CAPACITY, self._keys.bulkheads(names)))
         except GateUnreachable:
             return dict.fromkeys(names, _UNKNOWN_ROOM)
         return {name: _UNKNOWN_ROOM if room < 0 else room for name, room in zip(names, found, strict=True)}
@@ -106,15 +93,14 @@ class RedisGate:
         """Return what a worker holds in bulkheads. Raises GateUnreachable, an OSError."""
         if not bulkheads:
             return ()
-        keys = [key for name in bulkheads for key in self._keys.bulkhead(name)]
-        found = self._link.run(scripts.HELD, keys, [f"{holder}:"])
+        (found,) = self._link.run(request(scripts.HELD, self._keys.bulkheads(bulkheads), [f"{holder}:"]))
         return [held_of(name, member) for name, members in zip(bulkheads, found, strict=True) for member in members]
 
     def evict(self, bulkhead: str, run_id: str, step_index: int, holder: str | None = None) -> None:
         """Give back what a lost attempt holds. Where Redis is away, its lease ends by itself."""
         members = f"{holder or ''}{attempts_of(run_id, step_index)}"
         try:
-            self._link.run(scripts.EVICT, self._keys.bulkhead(bulkhead), [members])
+            self._link.run(request(scripts.EVICT, self._keys.bulkhead(bulkhead), [members]))
         except GateUnreachable:
             return
 
@@ -124,25 +110,19 @@ class RedisGate:
             raise AgentflowError(
                 f"Can't hold {breaker!r} open for {seconds!r} s: give more than none, and a year at most"
             )
-        self._link.run(scripts.HOLD_OPEN, self._keys.breaker(breaker), [seconds, reason[:_LONGEST_REASON]])
+        self._link.run(request(scripts.HOLD_OPEN, self._keys.breaker(breaker), [seconds, reason[:_LONGEST_REASON]]))
 
     def close_breaker(self, breaker: str) -> None:
         """Close a breaker and forget its failures. Raises GateUnreachable."""
-        self._link.run(scripts.CLOSE_BREAKER, self._keys.breaker(breaker))
+        self._link.run(request(scripts.CLOSE_BREAKER, self._keys.breaker(breaker)))
 
     def states(self, bulkheads: Mapping[str, str]) -> Sequence[BulkheadState]:
         """Return how bulkheads stand. `slots` is 0 where nobody has entered yet. Raises GateUnreachable, an OSError."""
         if not bulkheads:
             return ()
         keys = [key for name, breaker in bulkheads.items() for key in self._keys.of(name, breaker)]
-        found = self._link.run(scripts.STATES, keys)
+        (found,) = self._link.run(request(scripts.STATES, keys))
         return [_state(name, values) for name, values in zip(bulkheads, found, strict=True)]
-
-
-def _without_redis(bulkhead: Bulkhead, draw: float) -> Admitted | Denied:
-    if bulkhead.limits.when_unreachable == "open":
-        return Admitted(bulkhead, None)
-    return Denied(Denial.GATE_UNAVAILABLE, _UNAVAILABLE_S * (0.8 + 0.4 * draw))
 
 
 def _hold_s(heard: Heard) -> float:

@@ -1,33 +1,12 @@
-"""Owns what an admitted step holds: all that is needed to take it back, since Redis may have forgotten it."""
+"""Owns the names by which steps stand in the gate: as members that hold slots, and as waiters."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agentflow.gate.protocol import Held, Visitor, Waiter
 
 _NONCE_BYTES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A slot, by its member in Redis, and the breaker's generation in which it was given."""
-
-    member: str
-    generation: str
-    is_retry: bool
-    rate_keys: Sequence[str]
-
-    def __str__(self) -> str:
-        return json.dumps([self.member, self.generation, self.is_retry, self.rate_keys], separators=(",", ":"))
-
-    @classmethod
-    def parse(cls, text: str) -> Slot:
-        """Return the slot that a text stands for."""
-        return cls(*json.loads(text))
 
 
 def member_of(visitor: Visitor) -> str:

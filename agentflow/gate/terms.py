@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 
 from agentflow.gate.keys import Keys
 from agentflow.gate.protocol import Bulkhead
 
 
-@functools.lru_cache(maxsize=1024)
 def terms_of(bulkhead: Bulkhead, keys: Keys) -> str:
     """Return the terms as JSON."""
     limits, breaker = bulkhead.limits, bulkhead.limits.breaker
