@@ -92,6 +92,8 @@ class Process:
             pool_slots=int(os.environ.get("AGENTFLOW_POOL_SLOTS", "0")) or None,
             prices=configured.price_table,
             report_bug=report_bug,
+            continue_steps=configured.continue_steps,
+            continue_s=configured.continue_s,
         )
 
 

@@ -9,8 +9,8 @@ from celery import Task
 from celery.exceptions import Ignore, Retry
 
 from agentflow.domain.claim import ClaimAnswer, Refused
-from agentflow.domain.outcome import Completed, Failed, InDoubt, Retrying
-from agentflow.engine.executor import Ending, Fenced, execute_step
+from agentflow.domain.outcome import Completed, Failed, Fenced, InDoubt, Retrying
+from agentflow.engine.executor import Ending, execute_step
 from agentflow.engine.planning import MODEL_TASK
 from agentflow.engine.runtime import RECORD_MARGIN_S
 from agentflow.engine.undoing import APPROVAL_TASK

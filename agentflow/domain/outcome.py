@@ -79,3 +79,10 @@ class Retrying:
 
 
 AttemptOutcome = Completed | Failed | InDoubt | Retrying
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The outcome came too late: the attempt was somebody else's by then. It is kept as evidence."""
+
+    outcome: AttemptOutcome

@@ -23,6 +23,7 @@ from agentflow.policy.claim import refuse_claim, refuse_key
 from agentflow.store import claims, conversations, keys, runs, steps
 from agentflow.store.claims import Hold, Locked
 from agentflow.store.database import Transaction
+from agentflow.store.steps import PlannedStep
 
 _SHORTEST_CALL_S = 0.1
 
@@ -63,11 +64,25 @@ def claim_in(
     if locked is None:
         return NotClaimed(Refused(ClaimAnswer.DUPLICATE, "no such step"))
     attempt = _Attempt(tx, runtime, locked, token, sent_at, history)
-    if locked.step.claim_token == token and locked.step.status is StepStatus.RUNNING:
+    if _is_ours(locked.step, token):
         return attempt.claimed_before()
     if refusal := attempt.refusal():
         return refuse(tx, locked.run, locked.step, refusal)
     return attempt.claim_or_settle()
+
+
+def claimed_before(
+    tx: Transaction, runtime: Runtime, step: PlannedStep, token: str, *, sent_at: float
+) -> Claimed | None:
+    """Return the claim that an earlier try at this transaction has made; None where it has made none."""
+    locked = claims.lock(tx, step.run_id, step.step_index)
+    if locked is None or not _is_ours(locked.step, token):
+        return None
+    return _Attempt(tx, runtime, locked, token, sent_at, None).claimed_before()
+
+
+def _is_ours(step: LockedStep, token: str) -> bool:
+    return step.claim_token == token and step.status is StepStatus.RUNNING
 
 
 def _cannot_serve(runtime: Runtime, run: Run, step: LockedStep) -> str | None:

@@ -7,6 +7,7 @@ import structlog
 from agentflow.declare.agent import Agent
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
+from agentflow.domain.run import Run
 from agentflow.domain.step import MODEL, StepStatus
 from agentflow.domain.waiting import TOOL_PAUSED, Denial, Person
 from agentflow.engine.refusing import HELD_WAIT_S
@@ -15,6 +16,7 @@ from agentflow.engine.standing import settle_standing
 from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Visitor
 from agentflow.store import runs, steps
 from agentflow.store.database import Row, Transaction
+from agentflow.store.steps import PlannedStep
 
 log = structlog.get_logger("agentflow.gate")
 
@@ -27,18 +29,36 @@ def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted |
     if look["waiting_reason"] in list(Person):
         # Nobody has let it be called in time: its claim ends it without a call.
         return None
-    asked = _asked(runtime, look)
-    if asked is None:
+    entry = entry_of(runtime, look)
+    if entry is None:
         return None
     if look["held"] is not None:
         return _park(runtime, look, TOOL_PAUSED, HELD_WAIT_S)
-    answer = runtime.gate.enter(*asked)
+    answer = runtime.gate.enter(*entry)
     if isinstance(answer, Denied):
         return _park(runtime, look, answer.reason, answer.after_s)
     return answer
 
 
-def _asked(runtime: Runtime, look: Row) -> tuple[Bulkhead, Visitor] | None:
+def look_of(run: Run, step: PlannedStep) -> Row:
+    """Return what the gate has to know of a step that is not written yet."""
+    return {
+        "run_id": run.run_id,
+        "step_index": step.step_index,
+        "agent": run.agent,
+        "user_id": run.user_id,
+        "tool_name": step.tool_name,
+        "tool_input": step.input,
+        "subject_tool": step.subject_tool,
+        "args_hash": step.args_hash,
+        "bulkhead": step.bulkhead,
+        "timeout_s": step.timeout_s,
+        "attempt": 0,
+    }
+
+
+def entry_of(runtime: Runtime, look: Row) -> tuple[Bulkhead, Visitor] | None:
+    """Return which bulkhead a step has to enter, and as whom; None where no gate is asked."""
     declaration = runtime.registry.agents.get(look["agent"])
     if declaration is None or look["bulkhead"] is None:
         return None

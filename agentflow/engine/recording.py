@@ -14,6 +14,9 @@ from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import CLEARING, VERIFY, Effect, StepStatus
 from agentflow.domain.waiting import IN_DOUBT, VERIFYING
 from agentflow.engine.alarms import alert_outcome
+from agentflow.engine.claiming import Claimed, claim_in, claimed_before
+from agentflow.engine.continuing import Onward
+from agentflow.engine.deadman import boottime
 from agentflow.engine.deciding import apply_plan
 from agentflow.engine.failures import error_of
 from agentflow.engine.following import follow_clearing
@@ -41,12 +44,16 @@ _PATIENCE_S = RECORD_MARGIN_S - 2
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What an attempt came to, the plan that was made for exactly that, and why the run has to stop where it has."""
+    """What an attempt came to, the plan that was made for exactly that, and why the run has to stop where it has.
+
+    `onward` is the plan's step that this process goes on with, if the plan is still the run's own.
+    """
 
     outcome: AttemptOutcome
     latency_ms: float
     plan: Plan | None = None
     stop: str | None = None
+    onward: Onward | None = None
 
 
 # Runs under the run's lock, behind the fence.
@@ -55,31 +62,27 @@ Try = Callable[[Transaction, Run], Tried]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was written. `undecided` says that the run's next decision is still to be made."""
+    """What was written. `undecided` says that the run's next decision is still to be made.
+
+    `claimed` is the next step, where it was claimed along with it.
+    """
 
     outcome: AttemptOutcome
     undecided: bool
     hints: list[Hint] = field(default_factory=list)
+    claimed: Claimed | None = None
 
 
-def record_outcome(
-    runtime: Runtime,
-    claim: Claim,
-    outcome: AttemptOutcome,
-    *,
-    latency_ms: float,
-    plan: Plan | None = None,
-    stop: str | None = None,
-) -> Recorded | None:
-    """Record an outcome if the attempt is still ours; return None otherwise.
+def record_outcome(runtime: Runtime, claim: Claim, tried: Tried) -> Recorded | None:
+    """Record what an attempt came to if it is still ours; return None otherwise.
 
-    Step, logs, outbox rows, key and spent budget commit together, so that a crash leaves all or none. `plan` is
-    written too where the run's version is still the one it was made on. With `stop`, the run is asked to end.
+    Step, logs, outbox rows, key and spent budget commit together, so that a crash leaves all or none. The plan is
+    written too where the run's version is still the one it was made on, and its step claimed that goes on here.
     """
 
     def give(_: Transaction, run: Run) -> Tried:
-        joined = join_scratchpad(claim, run, outcome)
-        return Tried(joined, latency_ms, plan if joined is outcome else None, stop)
+        joined = join_scratchpad(claim, run, tried.outcome)
+        return tried if joined is tried.outcome else replace(tried, outcome=joined, plan=None)
 
     return _record(runtime, claim, give)
 
@@ -90,24 +93,32 @@ def record_by_doing(runtime: Runtime, claim: Claim, call: Try) -> Recorded | Non
 
 
 def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
-    kept: list[AttemptOutcome] = []
+    kept: list[Tried] = []
+    sent_at = boottime()
 
     def body(tx: Transaction) -> Recorded | None:
         locked = claims.lock(tx, claim.run.run_id, claim.step.step_index)
         if locked is None or (locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt):
             return None
         run, step, now = locked.run, locked.step, locked.now
-        if kept and _is_written(step, kept[0]):
-            return Recorded(kept[0], undecided=True)
+        if kept and _is_written(step, kept[0].outcome):
+            return _recorded_before(tx, runtime, kept[0], sent_at)
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
             return None
         tried = _as_far_as_known(call(tx, run), step, now)
         if step.status is StepStatus.IN_DOUBT and isinstance(tried.outcome, InDoubt):
             return None
-        kept[:] = [tried.outcome]
-        return _Record(tx, runtime, run, step, now).write(claim, tried)
+        kept[:] = [tried]
+        return _Record(tx, runtime, run, step, now, sent_at).write(claim, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
+
+
+def _recorded_before(tx: Transaction, runtime: Runtime, tried: Tried, sent_at: float) -> Recorded:
+    """Return what an earlier try at this transaction has written; its next step is ours where it has our token."""
+    onward = tried.onward
+    claimed = claimed_before(tx, runtime, onward.step, onward.token, sent_at=sent_at) if onward else None
+    return Recorded(tried.outcome, undecided=claimed is None, claimed=claimed)
 
 
 def _is_written(step: LockedStep, outcome: AttemptOutcome) -> bool:
@@ -149,6 +160,7 @@ class _Record:
     run: Run
     step: LockedStep
     now: datetime
+    sent_at: float
 
     def write(self, claim: Claim, tried: Tried) -> Recorded:
         """Write what an attempt came to, and what follows from it."""
@@ -226,9 +238,21 @@ class _Record:
         current = plan is not None and plan.version == run.version and not (run.stop_requested or tried.stop)
         if plan is not None and current and step.status is StepStatus.RUNNING:
             applied = apply_plan(tx, run, plan, reason=reason, noted=1)
+            if tried.onward is not None:
+                return self._continue(tried.outcome, tried.onward, hints)
             return Recorded(tried.outcome, undecided=False, hints=[*hints, *applied])
         settle_standing(tx, run, reason, step.step_index)
         return Recorded(tried.outcome, undecided=True, hints=list(hints))
+
+    def _continue(self, outcome: AttemptOutcome, onward: Onward, hints: Sequence[Hint]) -> Recorded:
+        """Claim the plan's only step, which has just been added; nobody else needs its hint."""
+        tx, runtime, index = self.tx, self.runtime, onward.step.step_index
+        claimed = claim_in(
+            tx, runtime, self.run.run_id, index, onward.token, sent_at=self.sent_at, history=onward.history
+        )
+        if isinstance(claimed, Claimed):
+            return Recorded(outcome, undecided=False, hints=list(hints), claimed=claimed)
+        return Recorded(outcome, undecided=False, hints=[*hints, *claimed.hints])
 
     def _error_of(self, outcome: AttemptOutcome) -> Mapping[str, object] | None:
         """Return what is stored of a failure; of a doubt, also the last moment at which its call can have been sent."""

@@ -11,10 +11,10 @@ from agentflow.declare.credential import OpenCredentials
 from agentflow.declare.delivery import DeliveryKind
 from agentflow.declare.registry import Registry
 from agentflow.declare.resource import OpenResources
-from agentflow.domain.claim import Claim
-from agentflow.domain.hint import HintPublisher
+from agentflow.domain.claim import Claim, Refused
+from agentflow.domain.hint import Hint, HintPublisher
 from agentflow.domain.identity import Worker
-from agentflow.domain.outcome import AttemptOutcome
+from agentflow.domain.outcome import AttemptOutcome, Fenced
 from agentflow.engine.deadman import DeadMansTimer, Timer
 from agentflow.gate.open_gate import OpenGate
 from agentflow.gate.protocol import Gate
@@ -46,6 +46,34 @@ class Models(Protocol):
         ...
 
 
+class Announcer(Protocol):
+    """Told of each step that is continued here, as Celery would have been of its task."""
+
+    def begin(self, hint: Hint) -> str:
+        """Note that a step is begun whose hint was never sent; return the id of what would have been its task."""
+        ...
+
+    def end(self, task_id: str, ending: AttemptOutcome | Refused | Fenced) -> None:
+        """Note what became of it."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def begin(self, hint: Hint) -> str:  # noqa: ARG002 - an announcer's signature
+        """Tell nobody."""
+        return ""
+
+    def end(self, task_id: str, ending: AttemptOutcome | Refused | Fenced) -> None:
+        """Tell nobody."""
+
+
+def never() -> bool:
+    """Answer no."""
+    return False
+
+
 class ReportBug(Protocol):
     """Told each exception that nobody foresaw."""
 
@@ -65,6 +93,9 @@ class Runtime:
     `isolated` says that it does one step at a time and may be killed for it; `pool_slots` is how many steps of one
     bulkhead this worker may hold at once. `draw` gives random numbers between 0 and 1. `deliveries` are the kinds of
     messages that it knows; None says that it can't tell which there are.
+
+    `continue_steps` is how many steps one task may take at most, `continue_s` for how many seconds it may begin
+    another, `queues` what this worker serves: a next step of another queue is not its own to go on with.
     """
 
     database: Database
@@ -84,3 +115,8 @@ class Runtime:
     report_bug: ReportBug = report_nobody
     draw: Callable[[], float] = random.random
     model_overrides: Mapping[str, Any] = field(default_factory=dict)
+    continue_steps: int = 1
+    continue_s: float = 20.0
+    queues: frozenset[str] = frozenset()
+    is_draining: Callable[[], bool] = never
+    announcer: Announcer = field(default_factory=Silent)

@@ -13,7 +13,7 @@ from agentflow.domain.failure import ErrorKind
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
 from agentflow.domain.waiting import GATED
 from agentflow.engine.runtime import Runtime
-from agentflow.gate.protocol import Admitted, Heard, Verdict, Waiter
+from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Heard, Verdict, Visitor, Waiter
 from agentflow.store import steps
 
 log = structlog.get_logger("agentflow.gate")
@@ -54,9 +54,19 @@ class Visit:
     def end(self) -> None:
         """Give the slot back, tell the gate what was heard, and wake the steps for which there is room now."""
         admitted, self._admitted = self._admitted, None
-        if admitted is None:
-            return
-        waiters = self._runtime.gate.leave(admitted, self._heard)
+        if admitted is not None:
+            self._follow(admitted, self._runtime.gate.leave(admitted, self._heard))
+
+    def pass_on(self, bulkhead: Bulkhead, visitor: Visitor) -> Visit | None:
+        """End, and enter the next bulkhead in the same round trip; None where it is denied."""
+        admitted, self._admitted = self._admitted, None
+        waiters, answer = self._runtime.gate.pass_on(admitted, self._heard, bulkhead, visitor)
+        entered = None if isinstance(answer, Denied) else Visit(self._runtime, answer)
+        if admitted is not None:
+            self._follow(admitted, waiters)
+        return entered
+
+    def _follow(self, admitted: Admitted, waiters: Sequence[Waiter]) -> None:
         wake(self._runtime, waiters)
         if self._quota is not None:
             self._hold_open(admitted.bulkhead.breaker)

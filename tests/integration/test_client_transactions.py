@@ -236,9 +236,10 @@ def test_a_connection_in_autocommit_is_refused(client: Client, raw: Any) -> None
 
 
 def test_a_connection_of_sqlalchemy_in_autocommit_is_refused(client: Client, engine: Engine) -> None:
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        with pytest.raises(SubmissionRefused, match="is in autocommit mode; open a transaction, or leave it out"):
-            client.submit("clerk", "x", connection=connection)
+    refused = pytest.raises(SubmissionRefused, match="is in autocommit mode; open a transaction, or leave it out")
+
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection, refused:
+        client.submit("clerk", "x", connection=connection)
 
 
 def test_what_is_no_connection_is_refused(client: Client, engine: Engine) -> None:

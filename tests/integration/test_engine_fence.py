@@ -8,8 +8,7 @@ import pytest
 from agentflow import Context, Pipeline, tool
 from agentflow.domain.claim import Claim
 from agentflow.domain.identity import new_token
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt
-from agentflow.engine.executor import Fenced
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, Fenced, InDoubt
 from agentflow.engine.late import keep_late_outcome
 from agentflow.policy.recovery import Evidence
 from agentflow.testing import Harness

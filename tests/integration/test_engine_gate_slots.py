@@ -11,8 +11,7 @@ import redis
 
 from agentflow import Context, Limits, Pipeline, Rate, tool
 from agentflow.domain.claim import ClaimAnswer, Refused
-from agentflow.domain.outcome import Completed
-from agentflow.engine.executor import Fenced
+from agentflow.domain.outcome import Completed, Fenced
 from agentflow.engine.slot_recovery import SlotRecovery
 from agentflow.engine.sweeper import DEAD_S, GAP_S, Sweeper
 from agentflow.engine.visiting import wake

@@ -7,7 +7,8 @@ import pytest
 from agentflow import Agent, Context, Pipeline, tool
 from agentflow.domain.claim import Claim
 from agentflow.domain.outcome import Completed
-from agentflow.engine.claiming import Claimed, NotClaimed
+from agentflow.engine.claiming import Claimed
+from agentflow.engine.refusing import NotClaimed
 from agentflow.testing import Harness, call, scripted
 from tests.integration.hands import Hands, Interrupted
 from tests.integration.lost_answers import LostAnswers

@@ -8,8 +8,7 @@ import pytest
 
 from agentflow import NotHappened, Pipeline, ToolError
 from agentflow.domain.claim import Claim
-from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, Retrying
-from agentflow.engine.executor import Fenced
+from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, Fenced, InDoubt, Retrying
 from agentflow.engine.late import keep_late_outcome
 from agentflow.policy.recovery import Evidence
 from agentflow.testing import Harness
