@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import assert_never
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
 
 from agentflow.declare.declaration import Declaration
 from agentflow.domain import payload
@@ -22,6 +22,7 @@ from agentflow.engine.standing import settle_standing
 from agentflow.engine.undoing import Late, hold_keys, plan_failure, plan_undo
 from agentflow.policy.budget import within_budget
 from agentflow.policy.fallback import fall_back
+from agentflow.policy.scratchpad import merged
 from agentflow.store import approvals, runs, steps
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
@@ -63,8 +64,16 @@ def fail_plan(
     return undoing or Plan(run.version, Fail(decision.reason, decision.message, decision.step_index))
 
 
-def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int = 0) -> list[Hint]:
-    """Write a plan on a locked run, whose version has gone up by `noted` since the plan was compared with it.
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The outcome that a plan was made for, and that is counted with it: whose, and what it noted in the scratchpad."""
+
+    step_index: int
+    scratchpad: Mapping[str, Any]
+
+
+def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, after: Noted | None = None) -> list[Hint]:
+    """Write a plan on a locked run of its version, and count the outcome that it comes `after`.
 
     A run ends, or begins to undo what it did, when nothing of it runs or is in doubt.
     """
@@ -76,7 +85,11 @@ def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, noted: int
             plan = Plan(plan.version, Wait())
     hints += _write(tx, run, plan, reason)
     current_step = plan.steps[-1].step_index if plan.steps else run.current_step
-    runs.mark_decided(tx, run.run_id, plan.version + noted, current_step)
+    if after is None:
+        runs.mark_decided(tx, run.run_id, plan.version, current_step)
+    else:
+        noted = merged(run.scratchpad, after.scratchpad)
+        runs.note_decided(tx, run, after.step_index, noted, current_step)
     return hints
 
 

@@ -17,7 +17,7 @@ from agentflow.engine.alarms import alert_outcome
 from agentflow.engine.claiming import Claimed, claim_in, claimed_before
 from agentflow.engine.continuing import Onward
 from agentflow.engine.deadman import boottime
-from agentflow.engine.deciding import apply_plan
+from agentflow.engine.deciding import Noted, apply_plan
 from agentflow.engine.failures import error_of
 from agentflow.engine.following import follow_clearing
 from agentflow.engine.joining import join_scratchpad
@@ -173,10 +173,11 @@ class _Record:
             doubts.skip_verification(self.tx, self.step)
         if isinstance(outcome, Retrying):
             return self._retry(outcome, hints)
-        hints += self._finish(outcome)
+        plan = self._current_plan(tried)
+        hints += self._finish(outcome, plan)
         if tried.stop is not None and self.step.tool_name not in CLEARING:
             runs.request_stop(self.tx, self.run.run_id, tried.stop)
-        return self._go_on(tried, hints)
+        return self._go_on(tried, plan, hints)
 
     def _retry(self, outcome: Retrying, hints: list[Hint]) -> Recorded:
         tx, run, step = self.tx, self.run, self.step
@@ -193,7 +194,8 @@ class _Record:
             hints.append(Hint(step.task_name, step.queue, step.run_id, step.step_index))
         return Recorded(outcome, undecided=False, hints=hints)
 
-    def _finish(self, outcome: Completed | Failed | InDoubt) -> list[Hint]:
+    def _finish(self, outcome: Completed | Failed | InDoubt, plan: Plan | None) -> list[Hint]:
+        """Write the outcome; without a plan that will be written with it, the run's next decision is due."""
         if self._is_verified(outcome):
             return self._begin_verification(outcome)
         tx, run, step = self.tx, self.run, self.step
@@ -211,12 +213,13 @@ class _Record:
         )
         hints = [*_end_key(tx, step, outcome), *self._send(given)]
         noted = merged(run.scratchpad, given.scratchpad)
-        runs.note_outcome(tx, run, step.step_index, noted)
+        if plan is None:
+            runs.note_outcome(tx, run, step.step_index, noted)
         if step.tool_name in CLEARING:
             hints += follow_clearing(tx, replace(run, scratchpad=noted), step, outcome, draw=self.runtime.draw())
         return hints
 
-    def _is_verified(self, outcome: Completed | Failed | InDoubt) -> bool:
+    def _is_verified(self, outcome: AttemptOutcome) -> bool:
         """True where a verification has to say whether the call happened before anything follows from it."""
         if isinstance(outcome, Completed):
             return self.step.verify_after
@@ -232,12 +235,19 @@ class _Record:
         after_s = 0.0 if unconfirmed is not None else step.settle_s or 0.0
         return [*hints, *begin_verification(tx, run, step, self.now, after_s=after_s)]
 
-    def _go_on(self, tried: Tried, hints: Sequence[Hint]) -> Recorded:
-        tx, run, step, plan = self.tx, self.run, self.step, tried.plan
+    def _current_plan(self, tried: Tried) -> Plan | None:
+        """Return the plan that was made for this outcome, if the run is still as it was made on."""
+        plan, run = tried.plan, self.run
+        if plan is None or plan.version != run.version or self.step.status is not StepStatus.RUNNING:
+            return None
+        return None if run.stop_requested or tried.stop or self._is_verified(tried.outcome) else plan
+
+    def _go_on(self, tried: Tried, plan: Plan | None, hints: Sequence[Hint]) -> Recorded:
+        tx, run, step = self.tx, self.run, self.step
         reason = f"step_{_STATUS[type(tried.outcome)]}"
-        current = plan is not None and plan.version == run.version and not (run.stop_requested or tried.stop)
-        if plan is not None and current and step.status is StepStatus.RUNNING:
-            applied = apply_plan(tx, run, plan, reason=reason, noted=1)
+        if plan is not None:
+            given = tried.outcome.scratchpad if isinstance(tried.outcome, Completed) else {}
+            applied = apply_plan(tx, run, plan, reason=reason, after=Noted(step.step_index, given))
             if tried.onward is not None:
                 return self._continue(tried.outcome, tried.onward, hints)
             return Recorded(tried.outcome, undecided=False, hints=[*hints, *applied])

@@ -123,6 +123,17 @@ def note_outcome(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping
     )
 
 
+def note_decided(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any], current_step: int) -> None:
+    """Count an outcome on a locked run together with the decision that was made on it."""
+    tx.write(
+        "note_decided",
+        run_id=run.run_id,
+        step_index=step_index,
+        scratchpad=payload.dumps(dict(scratchpad)),
+        current_step=current_step,
+    )
+
+
 def settle(tx: Transaction, step: LockedStep, *, tokens: int, cost_usd: Decimal) -> None:
     """Charge a locked run for a step's call, and end what was reserved for it."""
     if step.reserved != Reserved() or tokens or cost_usd:

@@ -91,7 +91,7 @@ set spent_attempts = r.spent_attempts + case when %(is_clearing)s then 0 else 1 
     reserved_tokens = r.reserved_tokens + %(tokens)s, reserved_cost_usd = r.reserved_cost_usd + %(cost_usd)s,
     started_at = coalesce(r.started_at, %(claimed_at)s), deadline_at = %(deadline_at)s, updated_at = clock_timestamp()
 from claimed
-where r.run_id = claimed.run_id
+where r.run_id = claimed.run_id and r.run_id = %(run_id)s
 
 -- look_at_step: read what the gate has to know of a step, before it is claimed
 select s.run_id, s.step_index, s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, s.hinted_at,

@@ -88,7 +88,7 @@ set spent_tokens = r.spent_tokens + %(tokens)s, spent_cost_usd = r.spent_cost_us
     reserved_tokens = r.reserved_tokens - settled.reserved_tokens,
     reserved_cost_usd = r.reserved_cost_usd - settled.reserved_cost_usd
 from settled
-where r.run_id = settled.run_id
+where r.run_id = settled.run_id and r.run_id = %(run_id)s
 
 -- wake_reserved: make a run's steps due that waited for others' reservations
 update {schema}.agent_steps
@@ -130,6 +130,13 @@ update {schema}.agent_runs
 set version = version + 1, current_step = greatest(current_step, %(step_index)s),
     scratchpad = %(scratchpad)s::json, advance_due_at = clock_timestamp(),
     advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()
+where run_id = %(run_id)s
+
+-- note_decided: count an outcome on the run, with the decision that was made on it: nothing of it is due
+update {schema}.agent_runs
+set version = version + 2, current_step = greatest(current_step, %(step_index)s, %(current_step)s),
+    scratchpad = %(scratchpad)s::json, advance_due_at = null, advance_hinted_at = null, advance_hints = 0,
+    updated_at = clock_timestamp()
 where run_id = %(run_id)s
 
 -- insert_outbox: queue a message with the state that caused it
