@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from celery import Celery
 
 from agentflow import layout
+from agentflow.broker.dispatcher import BatchedEvents
 from agentflow.broker.transport import read_without_books
 from agentflow.services import connected
 from agentflow.settings import settings
@@ -17,7 +18,7 @@ read_without_books()
 _open = ExitStack()
 services = _open.enter_context(connected(settings()))
 
-app = Celery("agentflow", broker=services.redis_url)
+app = Celery("agentflow", broker=services.redis_url, events=BatchedEvents)
 app.config_from_object(layout.module_name("config.celery"))
 app.conf.imports = [
     layout.module_name(f"tasks.{name}") for name in ("steps", "coordinator", "outbox", "maintenance", "lifecycle")

@@ -34,6 +34,8 @@ class HintChannel(redis.Channel):
     """A channel whose messages need no acknowledgement."""
 
     QoS = NoBooks
+    # One list per queue: a message waits for its turn, and each priority would be one more list to ask for.
+    priority_steps = [0]  # noqa: RUF012 - declared so by kombu
 
 
 class HintTransport(redis.Transport):

@@ -17,12 +17,14 @@ from agentflow.telemetry.redaction import without_passwords
 _QUIET = {
     "alembic": logging.WARNING,
     "celery.worker.consumer.connection": logging.WARNING,
-    "celery.worker.strategy": logging.WARNING,
     "flower.inspector": logging.ERROR,
     "httpcore2": logging.WARNING,
     "httpx2": logging.WARNING,
     "watchfiles": logging.WARNING,
 }
+
+# A line per message costs more than Celery's part of a step, and says less than the step's rows: only for the curious.
+_QUIET_UNLESS_DEBUGGING = {"celery.app.trace", "celery.worker.strategy"}
 
 
 def configure_logging(level: str | int = "INFO", *, json: bool | None = None) -> None:
@@ -93,3 +95,5 @@ def _install(formatter: logging.Formatter, level: str | int) -> None:
     root.setLevel(level)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(least, root.level))
+    for name in _QUIET_UNLESS_DEBUGGING:
+        logging.getLogger(name).setLevel(logging.WARNING if root.level > logging.DEBUG else logging.DEBUG)

@@ -1,0 +1,104 @@
+"""Owns lean connections to a Redis: kept, made after the fork, no two threads on one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionInterface
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+LINK_FAILURES = (RedisError, OSError)
+
+Argument = str | bytes | int | float
+Command = Sequence[Argument]
+
+
+class RedisLink:
+    """A way to one Redis, for all threads of a process and for the processes that it forks.
+
+    `timeout_s` bounds connecting, and each wait for an answer. There are as many connections as threads that ask at the
+    same moment; nobody waits for another's.
+    """
+
+    def __init__(self, redis_url: str, *, timeout_s: float, decode_responses: bool = False) -> None:
+        # It parses the URL, and is never asked for its pool: taking and checking costs a third of a round trip.
+        self._source = ConnectionPool.from_url(
+            _address(redis_url),
+            protocol=2,
+            decode_responses=decode_responses,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,
+        )
+        self._idle: deque[ConnectionInterface] = deque()
+        self._pid = os.getpid()
+
+    @property
+    def database(self) -> int:
+        """The number of the database."""
+        return int(self._source.connection_kwargs.get("db") or 0)
+
+    def ask(self, *command: Argument) -> Any:
+        """Return the answer to one command."""
+        return self.ask_all([command])[0]
+
+    def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one go and return their answers; raise the first that is an error, once all are here."""
+        kept = self._take()
+        if kept is not None:
+            try:
+                return self._exchange(kept, commands)
+            except ConnectionLost:
+                # The server may have been started anew since the last call. What it had taken is done twice, then.
+                pass
+        return self._exchange(self._source.make_connection(), commands)
+
+    def close(self) -> None:
+        """Close this process's connections that nobody uses just now."""
+        while (connection := self._take()) is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py has no types here
+
+    def _take(self) -> ConnectionInterface | None:
+        if self._pid != os.getpid():
+            # What came over by a fork is the parent's: it is dropped, not closed.
+            self._idle, self._pid = deque(), os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _exchange(self, connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
+            answers = [_answer(connection) for _ in commands]
+        except BaseException:
+            # An answer that comes later would be taken for the next call's.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        self._idle.append(connection)
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
+        return answers
+
+
+def _answer(connection: ConnectionInterface) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _address(redis_url: str) -> str:
+    """Return a URL as redis-py writes it: a socket's has another scheme in Celery."""
+    if not redis_url.startswith("redis+socket://"):
+        return redis_url
+    return redis_url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
