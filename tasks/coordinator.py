@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentflow.domain.hint import ADVANCE_TASK
-from agentflow.engine.advancing import advance_run
+from agentflow.engine import executor
 
 from .app import app
 from .process import process
@@ -12,5 +12,4 @@ from .process import process
 @app.task(name=ADVANCE_TASK, ignore_result=True)
 def advance(run_id: str) -> None:
     """Decide what comes next in a run."""
-    runtime = process.runtime
-    runtime.hints.publish(advance_run(runtime, run_id).hints)
+    executor.advance(process.runtime, run_id)

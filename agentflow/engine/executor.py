@@ -15,6 +15,7 @@ from agentflow.engine.entering import enter_bulkhead
 from agentflow.engine.recording import Recorded
 from agentflow.engine.refusing import NotClaimed
 from agentflow.engine.runtime import Runtime
+from agentflow.engine.starting import start_run
 from agentflow.engine.visiting import Visit
 
 Ending = AttemptOutcome | Refused | Fenced
@@ -40,6 +41,17 @@ def execute_step(runtime: Runtime, run_id: str, step_index: int) -> Ending:
         visit.end()
     follow_on(runtime, following, chain)
     return ending
+
+
+def advance(runtime: Runtime, run_id: str) -> None:
+    """Make a run's next decision and publish what follows; of a fresh run, take its first steps where that may be."""
+    chain = Chain(runtime)
+    started = start_run(runtime, run_id, chain)
+    if started is None:
+        runtime.hints.publish(advance_run(runtime, run_id).hints)
+        return
+    runtime.hints.publish(started.hints)
+    follow_on(runtime, started.following, chain)
 
 
 def follow_on(runtime: Runtime, following: Following | None, chain: Chain) -> None:

@@ -39,7 +39,7 @@ QUOTA_HOLD_S = 3600.0
 class Visit:
     """One step's stay in its bulkhead. It ends once, with what was heard of the call; without an outcome, as unused."""
 
-    def __init__(self, runtime: Runtime, admitted: Admitted | None) -> None:
+    def __init__(self, runtime: Runtime, admitted: Admitted | None = None) -> None:
         self._runtime = runtime
         self._admitted = admitted
         self._heard = Heard(Verdict.UNUSED)

@@ -33,6 +33,15 @@ def lock(tx: Transaction, run_id: str) -> tuple[Run, datetime] | None:
     return (run_of(row), row["now"]) if row else None
 
 
+def lock_fresh(tx: Transaction, run_id: str) -> Run | None:
+    """Lock a run whose first step may be decided on now, and return it; None for any other.
+
+    One of a conversation has to wait for its turn, and is none.
+    """
+    row = tx.row("lock_fresh_run", run_id=run_id)
+    return run_of(row) if row else None
+
+
 def read(tx: Transaction, run_id: str) -> tuple[Run, bool] | None:
     """Return a run, and whether its earliest time has come."""
     row = tx.row("read_run", run_id=run_id)

@@ -12,9 +12,8 @@ from agentflow.declare.registry import Registry
 from agentflow.domain.errors import AgentflowError
 from agentflow.domain.hint import Hint
 from agentflow.domain.identity import Worker
-from agentflow.engine.advancing import advance_run
 from agentflow.engine.deadman import NoTimer
-from agentflow.engine.executor import Ending, execute_step
+from agentflow.engine.executor import Ending, advance, execute_step
 from agentflow.engine.recovery import take_back
 from agentflow.engine.registration import Registration
 from agentflow.engine.runtime import Reached, Runtime
@@ -104,7 +103,7 @@ class Harness:
         try:
             if hint.step_index is not None:
                 return execute_step(runtime, hint.run_id, hint.step_index)
-            runtime.hints.publish(advance_run(runtime, hint.run_id).hints)
+            advance(runtime, hint.run_id)
         except SimulatedCrash:
             return None
         return None

@@ -14,6 +14,7 @@ from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import Completed, Failed, Fenced
 from agentflow.domain.run import Run
 from agentflow.domain.step import NewStep, Step
+from agentflow.engine.executor import advance
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.testing import Harness, call, scripted
 from agentflow.testing.crashes import SimulatedCrash
@@ -398,3 +399,52 @@ def test_an_outcome_that_comes_too_late_goes_nowhere(agentflow: Harness, gate: R
 
     assert statuses(hands, run_id) == [("pending", 1)]
     assert in_use(gate, "look", "keep") == [0, 0]
+
+
+def test_a_fresh_run_is_started_and_done_in_one_task(agentflow: Harness) -> None:
+    hands = going_on(agentflow, mixed)
+    run_id = hands.submit(mixed, VALUE)
+
+    advance(hands.runtime, run_id)
+
+    assert agentflow.client.get(run_id).status == "done"
+    assert statuses(hands, run_id) == [("ok", 1)] * 5
+    told: Any = hands.runtime.announcer
+    assert [hint.step_index for hint in told.begun] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "rolled back"])
+def test_a_start_whose_answer_is_lost_is_made_once(agentflow: Harness, gate: RedisGate, committed: bool) -> None:
+    hands = going_on(agentflow, plain, gate=gate)
+    run_id = hands.submit(plain, VALUE)
+    LostAnswers(agentflow.database).lose_next(committed=committed)
+
+    advance(hands.runtime, run_id)
+
+    assert agentflow.client.get(run_id).status == "done"
+    assert CALLS == ["0:1:v", "1:1:v!1"]
+    assert in_use(gate, "look", "keep") == [0, 0]
+
+
+def test_a_start_that_goes_on_elsewhere_hints_its_first_step(agentflow: Harness) -> None:
+    hands = going_on(agentflow, plain, queues=frozenset({"coordinator"}))
+    run_id = hands.submit(plain, VALUE)
+    hands.drop_hints()
+
+    advance(hands.runtime, run_id)
+
+    assert (statuses(hands, run_id), steps_hinted(hands)) == ([("pending", 0)], [0])
+
+
+def test_a_start_that_is_refused_its_claim_gives_its_place_back(agentflow: Harness, gate: RedisGate) -> None:
+    alone = Pipeline("alone", [book])
+    hands = going_on(agentflow, alone, gate=gate)
+    holder = begun(hands, alone)
+    hands.claim(holder)
+    run_id = hands.submit(alone, VALUE)
+
+    advance(hands.runtime, run_id)
+
+    assert statuses(hands, run_id) == [("pending", 0)]
+    assert hands.step_row(run_id)["waiting_reason"] == "key_in_flight"
+    assert in_use(gate, "book") == [0]

@@ -1,3 +1,16 @@
+-- lock_fresh_run: lock a run that has no step yet, and whose first may be decided on now
+select
+    r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
+    r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
+    r.reserved_tokens, r.reserved_cost_usd,
+    r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
+    r.created_at, r.fallback, r.on_failure, r.ending, r.compensation, r.overrides,
+    r.forked_from, r.notify
+from {schema}.agent_runs r
+where r.run_id = %(run_id)s and r.status = 'pending' and r.current_step = -1 and r.advance_due_at <= clock_timestamp()
+    and r.conversation_id is null and r.stop_requested is null and not r.pause_requested and r.ending is null
+for update of r
+
 -- read_run: read a run without locking it
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
