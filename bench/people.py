@@ -15,9 +15,11 @@ from typing import Any
 import redis
 
 from agentflow import Pipeline, tool
+from agentflow.engine import relay_recovery
 from agentflow.engine.sweeper import DEAD_S, GAP_S, GRACE_S
 from agentflow.store import sweeps
 from agentflow.store.database import Transaction
+from agentflow.store.workers import Judge
 from bench.figures import Broken, Figure
 from bench.stack import Stack
 from bench.usage import Meter
@@ -123,15 +125,15 @@ def _rest(stack: Stack) -> Mapping[str, float]:
 
 
 def _sweep_ms(stack: Stack) -> dict[str, float]:
-    """Return the median time of each statement that every sweep runs."""
-    judge = str(_sql(stack, "select worker_id from agentflow.workers limit 1")[0]["worker_id"])
+    """Return the median time of what every sweep asks, and of the statements that it may lead to."""
+    judge = Judge(str(_sql(stack, "select worker_id from agentflow.workers limit 1")[0]["worker_id"]), DEAD_S, GAP_S)
+    grace = {"grace_s": GRACE_S, "outbox_grace_s": relay_recovery.GRACE_S}
     statements: dict[str, Callable[[Transaction], Any]] = {
-        "lost steps": lambda tx: sweeps.lost_steps(tx, judge=judge, dead_s=DEAD_S, gap_s=GAP_S, most=_MOST),
+        "look": lambda tx: sweeps.look_around(tx, judge, turn_s=5.0, within_s=sweeps.EVER_S, **grace),
+        "lost steps": lambda tx: sweeps.lost_steps(tx, judge, most=_MOST),
         "overdue runs": lambda tx: sweeps.stop_overdue(tx, most=_MOST),
         "forgotten runs": lambda tx: sweeps.revive_forgotten(tx, most=_MOST),
         "lost hints": lambda tx: sweeps.hintable(tx, grace_s=GRACE_S, most=_MOST),
-        "crowded bulkheads": lambda tx: sweeps.crowded_bulkheads(tx, grace_s=GRACE_S),
-        "next moment": sweeps.next_moment_s,
     }
     found = {name: _median_ms(stack, statement) for name, statement in statements.items()}
     # Postgres counts a connection's transactions when it ends, at the latest: before the stack's are counted.

@@ -67,9 +67,7 @@ class Pager:
         sender = self._opened()
         sent = 0
         while sender.services and not self._stopped.is_set():
-            leased = self._database.atomically(
-                lambda tx: lease_page(tx, period_s=self._period_s, lease_s=self._lease_s)
-            )
+            leased = self._database.glance(lambda tx: lease_page(tx, period_s=self._period_s, lease_s=self._lease_s))
             if leased is None:
                 break
             sent += self._send(sender, leased)

@@ -19,6 +19,7 @@ from agentflow.policy.recovery import Evidence, NotYet
 from agentflow.policy.relaying import decide_lost_delivery
 from agentflow.store import deliveries, outbox_sweeps, workers
 from agentflow.store.database import Database, Transaction
+from agentflow.store.workers import Judge
 
 log = structlog.get_logger("agentflow.outbox")
 
@@ -42,10 +43,7 @@ _WHY: Mapping[Evidence, str] = {
 
 
 class OutboxRecovery:
-    """What one worker's sweeper does for the outbox.
-
-    `dead_s` is how old a dead worker's heartbeat is, `gap_s` how old the judge's own may be.
-    """
+    """What one worker's sweeper does for the outbox."""
 
     def __init__(
         self,
@@ -53,56 +51,58 @@ class OutboxRecovery:
         hints: HintPublisher,
         queues: HintQueues,
         gate: Gate,
-        worker_id: str,
+        judge: Judge,
         *,
-        dead_s: float,
-        gap_s: float,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._hints = hints
         self._queues = queues
         self._gate = gate
-        self._worker_id = worker_id
-        self._dead_s = dead_s
-        self._gap_s = gap_s
+        self._judge = judge
         self._now = now
         self._hinted: dict[str, float] = {}
 
-    def sweep(self) -> None:
-        """Take back what is lost, and have relays look for what is due."""
-        self._take_back(
+    def sweep(self, *, until: float = float("inf")) -> bool:
+        """Take back what is lost, and have relays look for what is due; False where `until` came before the end."""
+        judge = self._judge
+        is_done = self._take_back(
             self._database.glance(
                 lambda tx: outbox_sweeps.lost(
-                    tx, judge=self._worker_id, dead_s=self._dead_s, gap_s=self._gap_s, most=_MOST
+                    tx, judge=judge.worker_id, dead_s=judge.dead_s, gap_s=judge.gap_s, most=_MOST
                 )
-            )
+            ),
+            until,
         )
         due = self._database.glance(lambda tx: outbox_sweeps.due_kinds(tx, grace_s=GRACE_S))
         if due:
             self._put_off_unserved(due)
             self._hints.publish(list(self._lost_hints(due)))
+        return is_done
 
     def report_dead_children(self, live_pids: Callable[[], Sequence[int]]) -> None:
         """Take back the messages of this worker's own children that are gone."""
-        claimed = self._database.glance(lambda tx: outbox_sweeps.by_process(tx, self._worker_id))
+        claimed = self._database.glance(lambda tx: outbox_sweeps.by_process(tx, self._judge.worker_id))
         if claimed:
             # Asked after the messages are read: a child that was born in between claimed none of them.
             alive = frozenset(live_pids())
             self._take_back([each for each, pid in claimed if pid not in alive])
 
-    def _take_back(self, lost: Sequence[LostDelivery]) -> None:
+    def _take_back(self, lost: Sequence[LostDelivery], until: float = float("inf")) -> bool:
         for each in lost:
+            if time.monotonic() > until:
+                return False
             if self._database.atomically(partial(take_back_delivery, lost=each, draw=random.random())):  # noqa: S311
                 own = each.attempt
                 self._gate.evict(f"outbox.{own.kind}", own.message_id, own.item)
                 log.warning("delivery_lost", message_id=own.message_id, status=each.status, evidence=each.evidence)
+        return True
 
     def _put_off_unserved(self, due: Mapping[str, float]) -> None:
         waiting = [kind for kind, due_for_s in due.items() if due_for_s > _UNSERVED_AFTER_S]
         if not waiting:
             return
-        served = self._database.glance(lambda tx: workers.served_queues(tx, self._dead_s))
+        served = self._database.glance(lambda tx: workers.served_queues(tx, self._judge.dead_s))
         for kind in waiting:
             if (queue := relay_hint(kind).queue) not in served:
                 why = f"no worker that is alive serves the queue {queue!r}"

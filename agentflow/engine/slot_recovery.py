@@ -9,7 +9,7 @@ import structlog
 from agentflow.gate.protocol import Gate
 from agentflow.store import workers
 from agentflow.store.database import Database
-from agentflow.store.workers import DeadWorker
+from agentflow.store.workers import DeadWorker, Judge
 
 log = structlog.get_logger("agentflow.gate")
 
@@ -18,24 +18,18 @@ class SlotRecovery:
     """What one worker's sweeper does for the gate, once for each worker that it finds dead.
 
     A step that the dead worker has still claimed keeps its slot: a frozen worker may be in its call. Taking the step
-    back gives that slot back. `dead_s` is how old a dead worker's heartbeat is, `gap_s` how old the judge's own may be.
+    back gives that slot back.
     """
 
-    def __init__(self, database: Database, gate: Gate, worker_id: str, *, dead_s: float, gap_s: float) -> None:
+    def __init__(self, database: Database, gate: Gate, judge: Judge) -> None:
         self._database = database
         self._gate = gate
-        self._worker_id = worker_id
-        self._dead_s = dead_s
-        self._gap_s = gap_s
+        self._judge = judge
         self._seen: frozenset[DeadWorker] = frozenset()
 
     def sweep(self) -> None:
         """Look for dead workers, and take back the slots of those that were not known as such."""
-        dead = frozenset(
-            self._database.glance(
-                lambda tx: workers.dead(tx, judge=self._worker_id, dead_s=self._dead_s, gap_s=self._gap_s)
-            )
-        )
+        dead = frozenset(self._database.glance(lambda tx: workers.dead(tx, self._judge)))
         self._seen &= dead
         for worker in dead - self._seen:
             try:

@@ -38,7 +38,8 @@ class Watch:
         self._stopped = threading.Event()
         self._errands: SimpleQueue[Callable[[Database], None]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="agentflow-watch", daemon=True)
-        self._pause_s = TICK_S
+        self._woken = threading.Event()
+        self._next_beat = self._next_sweep = 0.0
         self.draining = False
 
     def start(self) -> None:
@@ -48,35 +49,49 @@ class Watch:
     def stop(self) -> None:
         """End the thread and say that the worker ended by itself."""
         self._stopped.set()
+        self._woken.set()
         self._thread.join(timeout=10)
         self._quietly(lambda: self._database.atomically(lambda tx: workers.stop(tx, self._registration.worker_id)))
 
     def later(self, errand: Callable[[Database], None]) -> None:
         """Do something soon, on the watch's thread."""
         self._errands.put(errand)
+        self._woken.set()
 
     def _run(self) -> None:
-        next_beat = 0.0
         while not self._stopped.is_set():
-            if time.monotonic() >= next_beat:
-                next_beat = time.monotonic() + BEAT_S
+            if time.monotonic() >= self._next_beat:
+                self._next_beat = time.monotonic() + BEAT_S
                 self._quietly(self._beat)
             self._quietly(self._run_errands)
-            self._pause_s = TICK_S
-            self._quietly(self._sweep)
-            self._stopped.wait(self._pause_s)
-
-    def _sweep(self) -> None:
-        if self._sweeper.sweep() and (moment_s := self._sweeper.next_moment_s()) is not None:
-            self._pause_s = min(TICK_S, max(moment_s, 0.0) + _ON_TIME_S)
+            if time.monotonic() >= self._next_sweep:
+                self._next_sweep = time.monotonic() + TICK_S
+                self._quietly(self._sweep)
+            self._woken.wait(max(0.0, min(self._next_beat, self._next_sweep) - time.monotonic()))
+            self._woken.clear()
 
     def _beat(self) -> None:
-        known = self._database.atomically(
+        asked_at = time.monotonic()
+        beat = self._database.glance(
             lambda tx: workers.beat(tx, self._registration.worker_id, gap_s=GAP_S, draining=self.draining)
         )
-        if not known:
+        if beat is None:
             self._registration.write(self._database)
-        self._sweeper.report_dead_children(self._live_pids)
+        elif beat.has_turn:
+            self._next_sweep = min(self._next_sweep, asked_at + TICK_S)
+        else:
+            # Its holder goes on in time, or this worker is there when the lease ends.
+            self._next_sweep = asked_at + max(0.0, beat.turn_ends_in_s or 0.0) + _ON_TIME_S
+        if beat is None or beat.has_claims:
+            self._sweeper.report_dead_children(self._live_pids)
+
+    def _sweep(self) -> None:
+        began = time.monotonic()
+        if not self._sweeper.sweep():
+            # The next beat tells when whoever has the turn may have lost it.
+            self._next_sweep = float("inf")
+        elif self._sweeper.next_at is not None:
+            self._next_sweep = min(began + TICK_S, self._sweeper.next_at + _ON_TIME_S)
 
     def _run_errands(self) -> None:
         while True:

@@ -10,6 +10,33 @@ from typing import Any
 from agentflow.domain import payload
 from agentflow.store.database import Row, Transaction
 
+# The sweeper's turn by its name.
+SWEEP = "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A worker as the judge of others: they are dead when their heartbeat is `dead_s` old.
+
+    Its own must have been unbroken for as long, and be no older than `gap_s`.
+    """
+
+    worker_id: str
+    dead_s: float
+    gap_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker hears when it beats: whether it has claimed anything, and whose turn it is to sweep.
+
+    `turn_ends_in_s` is None where nobody ever had it.
+    """
+
+    has_claims: bool
+    has_turn: bool
+    turn_ends_in_s: float | None
+
 
 @dataclass(frozen=True, slots=True)
 class DeadWorker:
@@ -50,9 +77,13 @@ def register_agent(tx: Transaction, agent: Mapping[str, Any]) -> None:
     tx.write("register_agent", **{**agent, "queues": sorted(agent["queues"]), **stored})
 
 
-def beat(tx: Transaction, worker_id: str, *, gap_s: float, draining: bool) -> bool:
-    """Say that a worker is alive; False where the register has lost it."""
-    return tx.row("beat", worker_id=worker_id, gap_s=gap_s, draining=draining) is not None
+def beat(tx: Transaction, worker_id: str, *, gap_s: float, draining: bool) -> Beat | None:
+    """Say that a worker is alive; None where the register has lost it."""
+    row = tx.row("beat", worker_id=worker_id, gap_s=gap_s, draining=draining, turn=SWEEP)
+    if row is None:
+        return None
+    has_claims = bool(row["has_steps"] or row["has_messages"])
+    return Beat(has_claims, bool(row["has_turn"]), row["turn_ends_in_s"])
 
 
 def stop(tx: Transaction, worker_id: str) -> None:
@@ -75,9 +106,9 @@ def alive(tx: Transaction, dead_s: float) -> Sequence[Row]:
     return tx.rows("live_workers", dead_s=dead_s)
 
 
-def dead(tx: Transaction, *, judge: str, dead_s: float, gap_s: float) -> Sequence[DeadWorker]:
-    """Return the workers that died within the last hour, as the worker `judge` sees it."""
-    rows = tx.rows("dead_workers", judge=judge, dead_s=dead_s, gap_s=gap_s)
+def dead(tx: Transaction, judge: Judge) -> Sequence[DeadWorker]:
+    """Return the workers that died within the last hour, as a worker sees it."""
+    rows = tx.rows("dead_workers", judge=judge.worker_id, dead_s=judge.dead_s, gap_s=judge.gap_s)
     return [DeadWorker(str(row["worker_id"]), row["heartbeat_at"]) for row in rows]
 
 

@@ -16,6 +16,7 @@ from agentflow.engine.relay_recovery import OutboxRecovery
 from agentflow.engine.relaying import relay_kind
 from agentflow.engine.sweeper import DEAD_S, GAP_S
 from agentflow.store import outbox
+from agentflow.store.workers import Judge
 from agentflow.testing import Harness
 from agentflow.testing.hints import CollectedHints
 from tests.integration.hands import Hands
@@ -88,10 +89,8 @@ class Outpost(Hands):
         """Return what a sweeper does for the outbox, and the hints that it gives."""
         hints = CollectedHints()
         runtime = self.runtime
-        worker_id = runtime.worker.worker_id
-        recovery = OutboxRecovery(
-            self.harness.database, hints, queues or hints, runtime.gate, worker_id, dead_s=DEAD_S, gap_s=GAP_S, now=now
-        )
+        judge = Judge(runtime.worker.worker_id, DEAD_S, GAP_S)
+        recovery = OutboxRecovery(self.harness.database, hints, queues or hints, runtime.gate, judge, now=now)
         return recovery, hints
 
     def sweep(self) -> list[Hint]:

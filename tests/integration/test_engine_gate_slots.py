@@ -18,6 +18,7 @@ from agentflow.engine.visiting import wake
 from agentflow.gate.protocol import Admitted, Bulkhead, Denied, Heard, Verdict, Visitor
 from agentflow.gate.redis_gate import RedisGate
 from agentflow.local.address import choose_port
+from agentflow.store.workers import Judge
 from agentflow.testing import Harness
 from agentflow.testing.crashes import SimulatedCrash
 from agentflow.testing.hints import CollectedHints
@@ -215,7 +216,7 @@ def silent(hands: Hands, *, judge_unbroken_s: float = 60.0) -> Hands:
 
 def slot_recovery(judge: Hands) -> SlotRecovery:
     runtime = judge.runtime
-    return SlotRecovery(runtime.database, runtime.gate, runtime.worker.worker_id, dead_s=DEAD_S, gap_s=GAP_S)
+    return SlotRecovery(runtime.database, runtime.gate, Judge(runtime.worker.worker_id, DEAD_S, GAP_S))
 
 
 def test_the_slot_of_a_recorded_step_goes_back_when_its_worker_is_found_dead(begun: Any, endpoint: Endpoint) -> None:

@@ -12,15 +12,32 @@ values (
 on conflict (name, version) do update
 set queue = excluded.queue, queues = excluded.queues, model = excluded.model, registered_at = clock_timestamp()
 
--- beat: say that a worker is alive; a gap breaks its record as a judge of others
-update {schema}.workers
-set unbroken_since = case
-        when heartbeat_at < clock_timestamp() - make_interval(secs => %(gap_s)s) then clock_timestamp()
-        else unbroken_since
-    end,
-    heartbeat_at = clock_timestamp(), draining = %(draining)s
-where worker_id = %(worker_id)s
-returning worker_id
+-- beat: say that a worker is alive; a gap breaks its record as a judge of others. Tell what it has, and whose turn it is
+with beaten as (
+    update {schema}.workers
+    set unbroken_since = case
+            when heartbeat_at < clock_timestamp() - make_interval(secs => %(gap_s)s) then clock_timestamp()
+            else unbroken_since
+        end,
+        heartbeat_at = clock_timestamp(), draining = %(draining)s
+    where worker_id = %(worker_id)s
+    returning worker_id
+)
+select
+    (
+        select true from {schema}.agent_steps
+        where status = 'running' and worker_id = %(worker_id)s
+        order by lease_until limit 1
+    ) as has_steps,
+    (
+        select true from {schema}.outbox
+        where status in ('claimed', 'sending') and worker_id = %(worker_id)s
+        order by lease_until limit 1
+    ) as has_messages,
+    t.holder = %(worker_id)s as has_turn,
+    extract(epoch from t.held_until - clock_timestamp())::float as turn_ends_in_s
+from beaten
+left join {schema}.turns t on t.name = %(turn)s
 
 -- stop_worker: say that a worker ended by itself
 update {schema}.workers set stopped_at = clock_timestamp() where worker_id = %(worker_id)s
