@@ -3,6 +3,7 @@
 One big machine would explode, so each concern has a small one, that is read as prose:
 
     step         one step from its message to its outcome, for each effect class: claim, call, record, recovery
+    continuing   a run whose steps are continued: recorded, and the next one claimed, in one transaction
     join         siblings of one run that are recorded at the same time
     key          runs that use one business key
     undoing      runs that use one business key, and undo what they did under it

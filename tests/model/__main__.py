@@ -21,13 +21,13 @@ def main() -> int:
 
 
 def _print_cases() -> int:
-    print(f"{'machine':<30}{'processes':>10}{'faults':>8}{'states':>9}{'seconds':>9}  found")
+    print(f"{'machine':<45}{'processes':>10}{'faults':>8}{'states':>9}{'seconds':>9}  found")
     failures = 0
     for case in cases():
         explored, took_s = _timed(case.machine)
         failures += explored.violation is not None or explored.states != case.states
         counts = f"{case.processes:>10}{case.machine.faults:>8}{explored.states:>9}{took_s:>9.2f}"
-        print(f"{case.name:<30}{counts}  {_verdict(explored, case.states)}")
+        print(f"{case.name:<45}{counts}  {_verdict(explored, case.states)}")
     return failures
 
 

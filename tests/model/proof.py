@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from agentflow.domain.step import Effect
 from tests.model.approval import ApprovalMachine
 from tests.model.budget import BudgetMachine
+from tests.model.continuing import explored
 from tests.model.explorer import STUCK
 from tests.model.heartbeat import HeartbeatMachine
 from tests.model.join import JoinMachine
@@ -133,6 +134,8 @@ def cases() -> Iterator[Case]:
             yield Case(f"step, {effect}", processes, StepMachine(rules), states)
     for processes, states in zip((2, 3), _DISTRUSTFUL_STATES, strict=True):
         yield Case("step, verified after success", processes, StepMachine(_distrustful(processes)), states)
+    for name, run, states in explored.runs():
+        yield Case(name, run.rules.processes, run, states)
     for machine, counts in _OTHERS.items():
         for processes, states in zip((2, 3), counts, strict=True):
             yield Case(_name(machine), processes, machine(processes), states)
@@ -143,6 +146,8 @@ def mutants() -> Iterator[Mutant]:
     for guard, effect, reason in _STEP_GUARDS:
         rules = Rules(effect, guards=replace(Guards(), **{guard: False}))
         yield Mutant(f"step, {effect}: {guard}", StepMachine(rules), reason)
+    for guard, run, reason in explored.unguarded():
+        yield Mutant(f"continuing: {guard}", run, reason)
     for machine, guard, reason in _OTHER_GUARDS:
         without = replace(machine, guards=replace(machine.guards, **{guard: False}))
         yield Mutant(f"{_name(type(machine))}: {guard}", without, reason)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from agentflow.domain.step import Effect
+from tests.model.continuing.machine import ContinuingMachine
+from tests.model.continuing.state import Rules as RunRules
+from tests.model.continuing.state import State as RunState
 from tests.model.explorer import explore
 from tests.model.machine import Move
 from tests.model.step.machine import StepMachine
@@ -81,3 +84,66 @@ def test_no_lease_of_a_class_that_must_not_is_ended_early(effect: Effect) -> Non
     explore(machine)
 
     assert machine.made.isdisjoint({_EARLY, _REPORTED})
+
+
+_CONTINUED = {
+    "step n is decided on: the slot is passed on",
+    "step n is decided on: nobody shall go on from here",
+    "step n is recorded, and the next one claimed",
+    "step n is recorded, and the next one claimed; its answer is lost",
+    "step n is recorded, and the next one claimed; not committed, its answer lost",
+    "step n is read again: it is recorded, and the next one claimed",
+    "step n is read again: it is recorded",
+    "step n is recorded alone",
+    "step n is recorded alone; its answer is lost",
+    "step n is recorded, and the next one is hinted",
+    "step n is recorded, and the run is done",
+    "step n is refused by the fence",
+    "the timer of step n is armed",
+    "the timer of step n fires at once",
+    "step n is hinted once more",
+    "a message of step n is refused",
+    "the sweeper hints step n",
+    "step n is slow, its lease ends",
+    "the lease of step n ends",
+    "step n is taken back: its lease is over",
+    "step n is taken back: its parent says that it is dead",
+    "step n is taken back: its heartbeat is missed, though it lives",
+    "step n is found to have happened",
+    "step n is found not to have happened",
+    "the slot of a dead process is given back",
+    "the slot of a frozen process is given back",
+    "the process of step n (decided) is killed",
+    "the process of step n (claimed) is frozen",
+    "the process of step n (unsure) thaws",
+    "the process of step n (heard) is told to end",
+    "a process that was told to end has ended",
+    "other steps come next now",
+    "somebody asks to cancel the run",
+    "somebody asks to pause the run",
+    "the run is resumed",
+    "the run is stopped",
+    "the run is advanced",
+    "the run is advanced, and done",
+}
+
+
+@dataclass(frozen=True)
+class NotedRun(ContinuingMachine):
+    """The machine of a run that is continued, which notes the names of its moves."""
+
+    made: set[str] = field(default_factory=set, compare=False)
+
+    def moves(self, state: RunState) -> Iterator[Move]:
+        """Return the moves, each noted without its numbers."""
+        for move in super().moves(state):
+            self.made.add(re.sub(r"\d+", "n", move.name))
+            yield move
+
+
+def test_a_run_that_is_continued_goes_through_all_that_may_happen_to_it() -> None:
+    machine = NotedRun(RunRules((Effect.READ, Effect.UNSAFE)))
+
+    explore(machine)
+
+    assert machine.made >= _CONTINUED
