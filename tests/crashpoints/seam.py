@@ -1,7 +1,8 @@
 """The seam: lists every point at which this process speaks to Postgres, Redis or the outside, and may end it there.
 
-It wraps the libraries, not the code under test: SQLAlchemy's events and its dialect's commit and rollback, redis-py's
-connection, httpx2's transports, smtplib's conversation. Unarmed it does nothing.
+It wraps the libraries, not the code under test: psycopg2's cursors, redis-py's connection, httpx2's transports,
+smtplib's conversation. Unarmed it does nothing. One message to Postgres may hold many statements: the server has all of
+it or nothing, so that it is one point, named after its last statement, which is the one that is waited for.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from typing import Any
 
 import httpx2
 from httpcore2._backends.sync import SyncStream
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import cursor as PlainCursor
 from redis.connection import AbstractConnection
 from sqlalchemy import Engine, event
-from sqlalchemy.engine.default import DefaultDialect
 
 from agentflow.gate import scripts
 from agentflow.store.statements import Statements
@@ -43,10 +43,7 @@ class Seam:
     def install(self, schema: str = "agentflow") -> None:
         """Wrap the libraries of this process and its children."""
         self._names = {text: name for name, text in Statements.load(schema).by_name.items()}
-        event.listen(Engine, "before_cursor_execute", self._before_statement)
-        event.listen(Engine, "after_cursor_execute", self._after_statement)
-        _wrap(DefaultDialect, "do_commit", self._ending("commit"))
-        _wrap(DefaultDialect, "do_rollback", self._ending("rollback"))
+        event.listen(Engine, "do_connect", _with_noted_cursors)
         _wrap(AbstractConnection, "send_packed_command", self._sending)
         _wrap(AbstractConnection, "read_response", self._reading)
         _wrap(httpx2.HTTPTransport, "handle_request", self._exchange)
@@ -77,28 +74,11 @@ class Seam:
             self._tell.write_text(label)
             os.kill(os.getpid(), self._signal)
 
-    def _before_statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self.reach(f"before {self._name_of(statement)}")
-
-    def _after_statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self.reach(f"after {self._name_of(statement)}")
-
-    def _name_of(self, statement: str) -> str:
-        known = self._names.get(statement)
+    def name_of(self, statement: str | bytes) -> str:
+        """Return what to call a statement that goes to Postgres."""
+        text = statement if isinstance(statement, str) else statement.decode(errors="replace")
         # A savepoint's name has a number that grows from one to the next.
-        return known or re.sub(r"_\d+$", "", " ".join(statement.split()[:3]))
-
-    def _ending(self, word: str) -> Callable[..., Any]:
-        def end(original: Callable[..., Any], dialect: Any, connection: Any) -> Any:
-            # What has not begun says nothing to the server when it ends.
-            if connection.closed or connection.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-                return original(dialect, connection)
-            self.reach(f"before {word}")
-            ended = original(dialect, connection)
-            self.reach(f"after {word}")
-            return ended
-
-        return end
+        return self._names.get(text) or re.sub(r"_\d+$", "", " ".join(text.split()[:3]))
 
     def _sending(self, original: Callable[..., Any], connection: Any, command: Any, *rest: Any, **more: Any) -> Any:
         self.reach(f"before {_command_of(command)}")
@@ -141,6 +121,32 @@ class Seam:
         reply = original(conversation)
         self.reach("after smtp")
         return reply
+
+
+class _NotedCursor(PlainCursor):
+    """A cursor that says what it sends. What it has made a text of, the end of the next message may be."""
+
+    _made: Mapping[bytes, str] = {}
+
+    def mogrify(self, statement: Any, parameters: Any = None) -> bytes:
+        made: bytes = super().mogrify(statement, parameters)
+        self._made = {**self._made, made: seam.name_of(statement)}
+        return made
+
+    def execute(self, statement: Any, parameters: Any = None) -> None:
+        name = self._name_of(statement)
+        seam.reach(f"before {name}")
+        super().execute(statement, parameters)
+        seam.reach(f"after {name}")
+
+    def _name_of(self, message: Any) -> str:
+        made, self._made = self._made, {}
+        last = (name for text, name in reversed(made.items()) if isinstance(message, bytes) and message.endswith(text))
+        return next(last, None) or seam.name_of(message)
+
+
+def _with_noted_cursors(_: Any, __: Any, ___: Any, connecting: dict[str, Any]) -> None:
+    connecting["cursor_factory"] = _NotedCursor
 
 
 def _wrap(owner: type, name: str, around: Callable[..., Any]) -> None:
