@@ -156,9 +156,8 @@ def _wrap(owner: type, name: str, around: Callable[..., Any]) -> None:
 
 def _command_of(command: Any) -> str:
     packed = command if isinstance(command, bytes) else b"".join(command)
-    parts = [part.decode(errors="replace") for part in _PART.findall(packed)[:2]]
-    name = _SCRIPTS.get(parts[1], "") if len(parts) > 1 else ""
-    return f"redis {parts[0]} {name}".strip() if parts else "redis"
+    parts = [part.decode(errors="replace") for part in _PART.findall(packed)]
+    return " ".join(["redis", *parts[:1], *(_SCRIPTS[part] for part in parts if part in _SCRIPTS)])
 
 
 def _door_of(request: httpx2.Request) -> str:

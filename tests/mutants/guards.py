@@ -33,8 +33,8 @@ GUARDS = (
         patches_of(
             "agentflow/engine/recording.py",
             (
-                "step is None or (step.claim_token, step.attempt) != (claim.token, claim.attempt):",
-                "step is None:",
+                "locked is None or (locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt):",
+                "locked is None:",
             ),
         ),
         (MACHINE, CRASH_POINTS, *_integration("engine_fence")),
@@ -45,11 +45,14 @@ GUARDS = (
         (
             *patches_of(
                 "agentflow/engine/recording.py",
-                ("(step.claim_token, step.attempt) != (claim.token, claim.attempt)", "step.attempt != claim.attempt"),
+                (
+                    "(locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt)",
+                    "locked.step.attempt != claim.attempt",
+                ),
             ),
             *patches_of(
                 "agentflow/engine/claiming.py",
-                ("if step.claim_token == token and step.status is", "if step.status is"),
+                ("if locked.step.claim_token == token and locked.step.status is", "if locked.step.status is"),
             ),
         ),
         (MACHINE, CRASH_POINTS, *_integration("engine_fence")),
@@ -90,6 +93,10 @@ GUARDS = (
         patches_of(
             "agentflow/store/sql/claim.sql",
             ("where r.run_id = %(run_id)s\nfor update of r\n", "where r.run_id = %(run_id)s\n"),
+            (
+                "select from {schema}.agent_runs where run_id = %(run_id)s for update",
+                "select from {schema}.agent_runs where run_id = %(run_id)s",
+            ),
         ),
         (CRASH_POINTS, MACHINE, *_integration("engine_siblings")),
     ),
@@ -127,7 +134,8 @@ GUARDS = (
         "budget reservation",
         "a model call is made without room set aside for it",
         patches_of(
-            "agentflow/engine/claiming.py", ("reserved=call.reserved if call else Reserved(),", "reserved=Reserved(),")
+            "agentflow/engine/claiming.py",
+            ("reserved = call.reserved if call else Reserved()", "reserved = Reserved()"),
         ),
         (MACHINE, *_integration("engine_reservations")),
     ),
