@@ -25,4 +25,9 @@ app.conf.imports = [
 ]
 app.conf.beat_schedule = {
     "forget-workers": {"task": "maintenance.forget_workers", "schedule": 3600.0, "options": {"queue": "coordinator"}},
+    "make-partitions": {
+        "task": "maintenance.make_partitions",
+        "schedule": 86_400.0,
+        "options": {"queue": "coordinator"},
+    },
 }

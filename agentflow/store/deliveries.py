@@ -17,7 +17,7 @@ from agentflow.domain.identity import Worker
 from agentflow.domain.step import Effect
 from agentflow.store.database import Row, Transaction
 
-_NOBODY: Mapping[str, Any] = {"message_id": None, "attempt": 0, "effect": Effect.UNSAFE, "lease_s": 0.0}
+_NOBODY: Mapping[str, Any] = {"run_id": None, "message_id": None, "attempt": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,13 @@ def hand_over(
 
     Safe to run again: what a commit without an answer has done already is found done.
     """
-    begun = {"message_id": following.message_id, "attempt": following.attempt} if following else {}
+    begun = _place(following) if following else _NOBODY
     row = tx.row(
         "hand_over",
-        **{**_NOBODY, "effect": effect, "lease_s": lease_s, **begun},
+        **begun,
+        effect=effect,
+        lease_s=lease_s,
+        sent_run_id=sent.run_id if sent else None,
         sent_id=sent.message_id if sent else None,
         sent_attempt=sent.attempt if sent else None,
         response=None if response is None else payload.dumps(response),
@@ -85,9 +88,8 @@ def fail(
     return bool(
         tx.run(
             "fail_delivery",
-            message_id=attempt.message_id,
+            **_place(attempt),
             claim_token=attempt.token,
-            attempt=attempt.attempt,
             status=status,
             error=payload.dumps(payload.sanitise(error).value),
             failures=payload.dumps(failures),
@@ -123,3 +125,7 @@ def attempt_of(row: Row, attempt: int, token: str) -> DeliveryAttempt:
         token=token,
         failures=row["failures"],
     )
+
+
+def _place(attempt: DeliveryAttempt) -> Mapping[str, Any]:
+    return {"run_id": attempt.run_id, "message_id": attempt.message_id, "attempt": attempt.attempt}

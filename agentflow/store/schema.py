@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from alembic import command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from agentflow.domain.errors import ConfigError, DatabaseUnavailable, SchemaOutdated
-from agentflow.store import revisions
+from agentflow.store import partitions, revisions
 from agentflow.store.database import probe_engine
+from agentflow.store.partitions import Partition
+from agentflow.store.short_locks import PATIENCE_S, NoMoment, give_way, patiently
 
 OLDEST_POSTGRES = 15
 # Two upgrades at once would trip over each other; this number is their lock's name.
 _UPGRADE_LOCK = 0x6167656E74
-# Whatever wants a table waits behind a statement that waits for it: so that one soon gives way, and tries again.
-LOCK_TIMEOUT_S = 0.5
-PATIENCE_S = 120.0
 _PAUSE_S = 0.5
-_IN_THE_WAY = {"55P03", "40P01"}
 
 
 def upgrade(url: str, schema: str, *, patience_s: float = PATIENCE_S) -> str:
@@ -39,8 +37,7 @@ def upgrade(url: str, schema: str, *, patience_s: float = PATIENCE_S) -> str:
         with _alone(connection):
             connection.execute(text(f'create schema if not exists "{schema}"'))
             connection.execute(text(f'set search_path to "{schema}"'))
-            connection.execute(text(f"set lock_timeout = '{int(LOCK_TIMEOUT_S * 1000)}ms'"))
-            connection.commit()
+            give_way(connection)
             return _climb(connection, schema, patience_s)
 
 
@@ -57,6 +54,19 @@ def check(url: str, schema: str) -> str:
     return current
 
 
+def make_partitions(url: str, schema: str, *, patience_s: float = PATIENCE_S) -> Sequence[Partition]:
+    """Make the partitions of the coming months that are missing, and return those made."""
+    with _connected(url) as connection:
+        give_way(connection)
+        return _make_partitions(connection, schema, patience_s)
+
+
+def read_partitions(url: str, schema: str) -> Sequence[Partition]:
+    """Return the partitions in the order of their times, the default one last."""
+    with _connected(url) as connection:
+        return partitions.listing(connection, schema)
+
+
 def head() -> str:
     """Return the newest revision that this code knows."""
     return revisions.known()[-1]
@@ -69,26 +79,30 @@ def _climb(connection: Connection, schema: str, patience_s: float) -> str:
     if current is not None and current not in known:
         return _newer(connection, schema, current)
     for revision in known[known.index(current) + 1 if current else 0 :]:
-        _patiently(connection, schema, revision, time.monotonic() + patience_s)
+        _run(connection, schema, revision, patience_s)
+    _make_partitions(connection, schema, patience_s)
     return known[-1]
 
 
-def _patiently(connection: Connection, schema: str, revision: str, until: float) -> None:
-    while True:
-        try:
-            command.upgrade(revisions.config(connection, schema), revision)
-        except DBAPIError as error:
-            connection.rollback()
-            if getattr(error.orig, "pgcode", None) not in _IN_THE_WAY:
-                raise
-            if time.monotonic() > until:
-                raise DatabaseUnavailable(
-                    f"the revision {revision!r} found no moment without locks on its tables, and has changed nothing: "
-                    "run `agentflow db upgrade` again when long transactions are over"
-                ) from error
-            threading.Event().wait(_PAUSE_S)
-        else:
-            return
+def _run(connection: Connection, schema: str, revision: str, patience_s: float) -> None:
+    config = revisions.config(connection, schema)
+    try:
+        patiently(connection, lambda: command.upgrade(config, revision), patience_s)
+    except NoMoment as error:
+        raise DatabaseUnavailable(
+            f"the revision {revision!r} found no moment without locks on its tables, and is not done: "
+            "run `agentflow db upgrade` again when long transactions are over"
+        ) from error
+
+
+def _make_partitions(connection: Connection, schema: str, patience_s: float) -> Sequence[Partition]:
+    try:
+        return partitions.make_ahead(connection, schema, datetime.now(UTC), patience_s=patience_s)
+    except NoMoment as error:
+        raise DatabaseUnavailable(
+            "no moment without locks was found to make the coming months' partitions: "
+            "run `agentflow db upgrade` again when long transactions are over"
+        ) from error
 
 
 def _newer(connection: Connection, schema: str, current: str) -> str:

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Float,
-    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -26,6 +25,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 metadata = MetaData()
 
 _NOW = text("clock_timestamp()")
+# A run's id begins with the time it was made: what belongs to one run lies with all else of its month.
+_BY_RUN = "range (run_id)"
 
 
 def _time(name: str, *, required: bool = False) -> Column[object]:
@@ -124,13 +125,24 @@ agent_runs = Table(
         "run_id",
         postgresql_where=text("conversation_id is not null"),
     ),
+    # Of older clients' lookups; that a key is used once is seen to by `run_keys`.
     Index(
-        "agent_runs_idempotency_key",
+        "agent_runs_by_key",
         "tenant",
         "idempotency_key",
-        unique=True,
         postgresql_where=text("idempotency_key is not null"),
     ),
+    postgresql_partition_by=_BY_RUN,
+)
+
+# Filled by a trigger of `agent_runs`: no key is unique over partitions.
+run_keys = Table(
+    "run_keys",
+    metadata,
+    _tenant(),
+    _text("idempotency_key", required=True),
+    _id("run_id"),
+    PrimaryKeyConstraint("tenant", "idempotency_key"),
 )
 
 agent_steps = Table(
@@ -180,7 +192,6 @@ agent_steps = Table(
     _time("created_at", required=True),
     _time("finished_at"),
     PrimaryKeyConstraint("run_id", "step_index"),
-    ForeignKeyConstraint(["run_id"], ["agent_runs.run_id"]),
     Index("agent_steps_pending", "hinted_at", postgresql_where=text("status = 'pending' and next_attempt_at is null")),
     Index("agent_steps_running", "worker_id", "lease_until", postgresql_where=text("status = 'running'")),
     Index(
@@ -201,6 +212,7 @@ agent_steps = Table(
         "next_attempt_at",
         postgresql_where=text("status = 'pending' and next_attempt_at is not null"),
     ),
+    postgresql_partition_by=_BY_RUN,
 )
 
 attempts = Table(
@@ -220,6 +232,7 @@ attempts = Table(
     _time("ended_at"),
     Column("latency_ms", Float),
     PrimaryKeyConstraint("run_id", "step_index", "attempt"),
+    postgresql_partition_by=_BY_RUN,
 )
 
 messages = Table(
@@ -230,6 +243,18 @@ messages = Table(
     Column("parent", LargeBinary),
     Column("body", JSON, nullable=False),
     _time("created_at", required=True),
+    PrimaryKeyConstraint("tenant", "hash"),
+)
+
+# Messages that no call refers to; those taken away already, with a body, until nobody can be about to refer to them.
+messages_leaving = Table(
+    "messages_leaving",
+    metadata,
+    _tenant(),
+    Column("hash", LargeBinary, nullable=False),
+    Column("parent", LargeBinary),
+    Column("body", JSON),
+    _time("created_at"),
     PrimaryKeyConstraint("tenant", "hash"),
 )
 
@@ -252,6 +277,7 @@ model_calls = Table(
     Column("error", JSON),
     _time("created_at", required=True),
     PrimaryKeyConstraint("run_id", "step_index", "attempt"),
+    postgresql_partition_by=_BY_RUN,
 )
 
 transitions = Table(
@@ -265,8 +291,8 @@ transitions = Table(
     _text("new", required=True),
     _text("reason", required=True),
     _time("at", required=True),
-    PrimaryKeyConstraint("id"),
-    Index("transitions_by_run", "run_id", "id"),
+    PrimaryKeyConstraint("run_id", "id"),
+    postgresql_partition_by=_BY_RUN,
 )
 
 idempotency_records = Table(
@@ -311,11 +337,12 @@ outbox = Table(
     _time("sent_at"),
     _time("created_at", required=True),
     _time("updated_at", required=True),
-    PrimaryKeyConstraint("message_id"),
+    PrimaryKeyConstraint("message_id", "run_id"),
     UniqueConstraint("run_id", "step_index", "item", name="outbox_item"),
     Index("outbox_open", "status", "created_at", postgresql_where=text("status not in ('sent', 'failed')")),
     Index("outbox_due", "kind", "next_attempt_at", "created_at", postgresql_where=text("status = 'pending'")),
     Index("outbox_leased", "lease_until", postgresql_where=text("status in ('claimed', 'sending')")),
+    postgresql_partition_by=_BY_RUN,
 )
 
 approvals = Table(
@@ -337,9 +364,10 @@ approvals = Table(
     _text("reason"),
     Column("answer", JSON),
     _time("used_at"),
-    PrimaryKeyConstraint("approval_id"),
+    PrimaryKeyConstraint("approval_id", "run_id"),
     UniqueConstraint("run_id", "step_index", name="approvals_step"),
     Index("approvals_open", "tenant", "asked_at", postgresql_where=text("status = 'pending'")),
+    postgresql_partition_by=_BY_RUN,
 )
 
 interventions = Table(
@@ -354,8 +382,8 @@ interventions = Table(
     _text("reason"),
     Column("details", JSON),
     _time("at", required=True),
-    PrimaryKeyConstraint("id"),
-    Index("interventions_by_run", "run_id", "id"),
+    PrimaryKeyConstraint("run_id", "id"),
+    postgresql_partition_by=_BY_RUN,
 )
 
 conversations = Table(

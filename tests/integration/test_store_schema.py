@@ -23,10 +23,13 @@ COMMANDS = {"check_constraints"}
 
 def differences(url: str, known: MetaData) -> list[object]:
     def ours(name: str | None, kind: str, parents: object) -> bool:
-        return kind != "table" or name != "schema_version"
+        return kind != "table" or name not in partitions
 
     engine = create_engine(url, connect_args={"options": "-c search_path=agentflow"})
     with engine.connect() as connection:
+        # Each of them is as its parent is, or Postgres would not have it.
+        query = "select relname from pg_class where relispartition and relnamespace = 'agentflow'::regnamespace"
+        partitions = {"schema_version", *connection.execute(text(query)).scalars()}
         options = {"include_name": ours, "compare_type": True}
         found = list(compare_metadata(MigrationContext.configure(connection, opts=options), known))
     engine.dispose()

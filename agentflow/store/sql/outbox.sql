@@ -1,6 +1,6 @@
 -- claim_outbox: take a batch of a kind's messages that are due, the longest due first; none while the kind is held
 with due as (
-    select message_id from {schema}.outbox
+    select run_id, message_id from {schema}.outbox
     where kind = %(kind)s and status = 'pending' and next_attempt_at <= clock_timestamp()
         and not exists (select from {schema}.holds where bulkhead = %(bulkhead)s)
     order by next_attempt_at, created_at
@@ -11,7 +11,7 @@ update {schema}.outbox o
 set status = 'claimed', claim_token = %(claim_token)s, worker_id = %(worker_id)s, worker_pid = %(worker_pid)s,
     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s), updated_at = clock_timestamp()
 from due
-where o.message_id = due.message_id
+where o.run_id = due.run_id and o.message_id = due.message_id
 returning o.message_id, o.tenant, o.run_id, o.step_index, o.item, o.kind, o.payload, o.attempt, o.failures, o.created_at
 
 -- hand_over: record one message as sent, and the next of the batch as being sent, each if its token says it is ours
@@ -19,37 +19,37 @@ with sent as (
     update {schema}.outbox
     set status = 'sent', response = %(response)s::json, sent_at = clock_timestamp(), error = null, lease_until = null,
         updated_at = clock_timestamp()
-    where message_id = %(sent_id)s and claim_token = %(claim_token)s and attempt = %(sent_attempt)s
-        and status = any(%(before_sent)s::text[])
+    where run_id = %(sent_run_id)s and message_id = %(sent_id)s and claim_token = %(claim_token)s
+        and attempt = %(sent_attempt)s and status = any(%(before_sent)s::text[])
     returning message_id
 ),
 begun as (
     update {schema}.outbox
     set status = 'sending', attempt = %(attempt)s, effect = %(effect)s,
         lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s), updated_at = clock_timestamp()
-    where message_id = %(message_id)s and claim_token = %(claim_token)s and attempt = %(attempt)s - 1
-        and status = any(%(before_sending)s::text[])
+    where run_id = %(run_id)s and message_id = %(message_id)s and claim_token = %(claim_token)s
+        and attempt = %(attempt)s - 1 and status = any(%(before_sending)s::text[])
         and not exists (select from {schema}.holds where bulkhead = %(bulkhead)s)
     returning message_id
 )
 select
     exists (select from sent) or exists (
         select from {schema}.outbox
-        where message_id = %(sent_id)s and claim_token = %(claim_token)s and attempt = %(sent_attempt)s
-            and status = 'sent'
+        where run_id = %(sent_run_id)s and message_id = %(sent_id)s and claim_token = %(claim_token)s
+            and attempt = %(sent_attempt)s and status = 'sent'
     ) as is_sent,
     exists (select from begun) or exists (
         select from {schema}.outbox
-        where message_id = %(message_id)s and claim_token = %(claim_token)s and attempt = %(attempt)s
-            and status = 'sending'
+        where run_id = %(run_id)s and message_id = %(message_id)s and claim_token = %(claim_token)s
+            and attempt = %(attempt)s and status = 'sending'
     ) as is_sending
 
 -- fail_delivery: write what an attempt came to that was not answered well: pending again, failed, or in doubt
 update {schema}.outbox
 set status = %(status)s, error = %(error)s::json, failures = %(failures)s::jsonb, lease_until = null,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), updated_at = clock_timestamp()
-where message_id = %(message_id)s and claim_token = %(claim_token)s and attempt = %(attempt)s
-    and status = any(%(before)s::text[])
+where run_id = %(run_id)s and message_id = %(message_id)s and claim_token = %(claim_token)s
+    and attempt = %(attempt)s and status = any(%(before)s::text[])
 
 -- put_back: give claimed messages back that were not handed over, to be tried again after a while
 update {schema}.outbox

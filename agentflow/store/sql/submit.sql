@@ -1,4 +1,4 @@
--- submit_run: insert a pending run with its first transition, unless its idempotency key is taken
+-- submit_run: insert a pending run with its first transition, unless its idempotency key is taken in `run_keys`
 with submitted as (
     insert into {schema}.agent_runs (
         run_id, tenant, user_id, agent, agent_version, queue, input_payload, input_hash, conversation_id,
@@ -21,7 +21,10 @@ select run_id from submitted
 
 -- submitted_before: find the run that stands in a submission's way: its own, or that of its idempotency key
 select run_id, agent, input_hash from {schema}.agent_runs
-where run_id = %(run_id)s or (tenant = %(tenant)s and idempotency_key = %(idempotency_key)s)
+where run_id in (
+    %(run_id)s,
+    (select k.run_id from {schema}.run_keys k where k.tenant = %(tenant)s and k.idempotency_key = %(idempotency_key)s)
+)
 
 -- agent_by_name: read the newest registration of an agent
 select name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools
