@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from agentflow.domain.errors import DatabaseUnavailable, SchemaOutdated
 from agentflow.store import revisions, schema
 from agentflow.store.database import probe_engine
+from agentflow.store.short_locks import LOCK_TIMEOUT_S
 from tests.integration.cli_commands import Project
 from tests.integration.workers.releases import make_release, released
 from tests.integration.workers.waiting import until
@@ -33,18 +34,18 @@ def release(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_revision_serves_the_code_of_the_one_before_it_where_it_says_nothing(release: Path) -> None:
     assert revisions.served_at("rack") == ["rack", "shelf"]
-    assert revisions.served_at("shelf") == ["shelf", "0003"]
+    assert revisions.served_at("shelf") == ["shelf", "0004"]
     assert revisions.served_at("0001") == ["0001"]
 
 
 def test_a_revision_may_serve_code_from_long_before_it(release: Path) -> None:
-    says(release, "rack", '\nserves = "0003"\n')
-    assert revisions.served_at("rack") == ["rack", "shelf", "0003"]
+    says(release, "rack", '\nserves = "0004"\n')
+    assert revisions.served_at("rack") == ["rack", "shelf", "0004"]
 
 
 def test_a_revision_that_serves_no_older_code_ends_what_those_before_it_served(release: Path) -> None:
     says(release, "shelf", '\nserves = "shelf"\n')
-    says(release, "rack", '\nserves = "0003"\n')
+    says(release, "rack", '\nserves = "0004"\n')
     assert revisions.served_at("rack") == ["rack", "shelf"]
 
 
@@ -93,7 +94,7 @@ def test_an_upgrade_that_waits_for_a_table_lets_the_others_pass_and_is_done_once
         assert upgrading.result(timeout=30) == "no_shelf"
 
     print(f"the slowest of {READS} reads behind a waiting upgrade took {slowest:.2f} s")
-    assert (was_done, slowest < schema.LOCK_TIMEOUT_S + 0.5) == (False, True)
+    assert (was_done, slowest < LOCK_TIMEOUT_S + 0.5) == (False, True)
 
 
 def test_an_upgrade_that_finds_no_moment_changes_nothing_and_newer_code_says_what_to_run(
@@ -105,7 +106,7 @@ def test_an_upgrade_that_finds_no_moment_changes_nothing_and_newer_code_says_wha
     ):
         schema.upgrade(agentflow_database_url, "agentflow", patience_s=1.0)
 
-    with pytest.raises(SchemaOutdated, match="at '0003', behind 'no_shelf': run `agentflow db upgrade`"):
+    with pytest.raises(SchemaOutdated, match="at '0004', behind 'no_shelf': run `agentflow db upgrade`"):
         schema.check(agentflow_database_url, "agentflow")
 
 

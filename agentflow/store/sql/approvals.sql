@@ -57,12 +57,12 @@ with again as (
     from {schema}.agent_steps s
     where a.run_id = %(run_id)s and a.status in ('rejected', 'expired', 'closed') and s.run_id = a.run_id
         and s.step_index = a.step_index and s.status = 'pending'
-    returning a.run_id, a.step_index, a.expires_at
+    returning a.step_index, a.expires_at
 )
 update {schema}.agent_steps s
 set next_attempt_at = again.expires_at, waiting_reason = s.person, hinted_at = null, hints = 0
 from again
-where s.run_id = again.run_id and s.step_index = again.step_index
+where s.run_id = %(run_id)s and s.step_index = again.step_index
 
 -- release_approved: make a step due that a person has approved
 update {schema}.agent_steps
