@@ -116,8 +116,10 @@ def _make(connection: Connection, schema: str, month: datetime) -> Partition | N
     """Make what is missing of a month, from the day after the newest run that found no partition in it."""
     with connection.begin():
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MAKERS_LOCK})
-        first = _uncovered(listing(connection, schema), month)
-        if first == _next(month):
+        found = listing(connection, schema)
+        first = _uncovered(found, month)
+        # A schema of before the partitions has not even a default one.
+        if not found or first == _next(month):
             return None
         # Before the look at them: nothing comes to them any more.
         _lock(connection, schema, [f"{table}_{DEFAULT}" for table in TABLES])

@@ -146,8 +146,9 @@ class _Pruning:
 
         A recording asks which messages are there and inserts the others: what it saw it may refer to later.
         """
-        # An earlier pruning may have been stopped in the middle.
-        self._forget_taken(patience_s)
+        if self._in_turn("has_leaving"):
+            # An earlier pruning was stopped in the middle.
+            self._forget_taken(patience_s)
         self._once("survey_messages")
         self._pages("take_messages")
         return self._forget_taken(patience_s)

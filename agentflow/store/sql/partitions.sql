@@ -66,6 +66,9 @@ select tenant, idempotency_key as key, (select count(*) from gone) as deleted fr
 order by tenant desc, idempotency_key desc
 limit 1
 
+-- has_leaving: tell whether a pruning has taken messages away, and came to no end
+select 1 as is_so from {schema}.messages_leaving limit 1
+
 -- survey_messages: list the messages from before a time that no call's prompt leads to
 insert into {schema}.messages_leaving (tenant, hash)
 with recursive reached (tenant, hash, parent) as (
