@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from agentflow.declare.agent import Agent
 from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
@@ -69,6 +70,26 @@ def claim_in(
     if refusal := attempt.refusal():
         return refuse(tx, locked.run, locked.step, refusal)
     return attempt.claim_or_settle()
+
+
+def claim_added(
+    tx: Transaction,
+    runtime: Runtime,
+    run: Run,
+    now: datetime,
+    planned: PlannedStep,
+    token: str,
+    *,
+    sent_at: float,
+    history: Sequence[Step],
+    held: str | None,
+) -> Claimed | None:
+    """Add a step to a locked run as this process's own, at a time of the database's clock.
+
+    `held` is why its bulkhead is paused. None where it has to be added and claimed in the ordinary way.
+    """
+    locked = Locked(run, claims.locked_of(planned), now, held=held)
+    return _Attempt(tx, runtime, locked, token, sent_at, history).claim_added(planned, history)
 
 
 def claimed_before(
@@ -137,6 +158,19 @@ class _Attempt:
             step = replace(step, key_generation=taken.generation)
         return self._claim(step, history, call)
 
+    def claim_added(self, planned: PlannedStep, history: Sequence[Step]) -> Claimed | None:
+        """Add a step as claimed, where nothing stands in its way; None where something may, or has to be asked."""
+        if planned.business_key or self.locked.held is not None or self.refusal() is not None:
+            return None
+        run, step = self.locked.run, self.locked.step
+        call = self._prepared(run, history)
+        if isinstance(call, NoRoom):
+            return None
+        reserved = call.reserved if call else Reserved()
+        hold = claims.hold_of(self.locked, self.token, self._call_s(run) + RECORD_MARGIN_S)
+        claims.insert(self.tx, planned, hold, self.runtime.worker, reserved)
+        return self._claimed(_counted(run, hold, step), step, hold, history, call)
+
     def claimed_before(self) -> Claimed:
         """Return the claim that an earlier try at this transaction has made; only its answer was lost."""
         run, step, history = self.locked.run, self.locked.step, runs.history(self.tx, self.locked.run.run_id)
@@ -152,13 +186,12 @@ class _Attempt:
         tx, run = self.tx, self.locked.run
         reserved = call.reserved if call else Reserved()
         lease_s = self._call_s(run) + RECORD_MARGIN_S
-        hold = claims.take(tx, self.locked, self.runtime.worker, self.token, lease_s=lease_s, reserved=reserved)
+        hold = claims.hold_of(self.locked, self.token, lease_s)
+        claims.take(tx, step, hold, self.runtime.worker, reserved)
         if run.status is not RunStatus.RUNNING:
             known = [_running(each, step) for each in history if each.is_open]
             settle_standing(tx, run, "claimed", step.step_index, known=known)
-        counted = 0 if step.tool_name in CLEARING else 1
-        spent = replace(run.spent, attempts=run.spent.attempts + counted)
-        return self._claimed(replace(run, deadline_at=hold.deadline_at, spent=spent), step, hold, history, call)
+        return self._claimed(_counted(run, hold, step), step, hold, history, call)
 
     def _claimed(
         self, run: Run, step: LockedStep, hold: Hold, history: Sequence[Step], call: PreparedCall | None
@@ -187,6 +220,12 @@ class _Attempt:
         if run.deadline_at is not None:
             left_s = (run.deadline_at - self.locked.now).total_seconds()
         return max(_SHORTEST_CALL_S, min(step.timeout_s, left_s))
+
+
+def _counted(run: Run, hold: Hold, step: LockedStep) -> Run:
+    """Return a run with the attempt that it has just begun."""
+    counted = 0 if step.tool_name in CLEARING else 1
+    return replace(run, deadline_at=hold.deadline_at, spent=replace(run.spent, attempts=run.spent.attempts + counted))
 
 
 def _running(step: Step, claimed: LockedStep) -> Step:

@@ -22,7 +22,6 @@ from agentflow.engine.standing import settle_standing
 from agentflow.engine.undoing import Late, hold_keys, plan_failure, plan_undo
 from agentflow.policy.budget import within_budget
 from agentflow.policy.fallback import fall_back
-from agentflow.policy.scratchpad import merged
 from agentflow.store import approvals, runs, steps
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
@@ -66,7 +65,7 @@ def fail_plan(
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """The outcome that a plan was made for, and that is counted with it: whose, and what it noted in the scratchpad."""
+    """The outcome that a plan was made for, and that is counted with it: whose, and the scratchpad as it leaves it."""
 
     step_index: int
     scratchpad: Mapping[str, Any]
@@ -88,8 +87,7 @@ def apply_plan(tx: Transaction, run: Run, plan: Plan, *, reason: str, after: Not
     if after is None:
         runs.mark_decided(tx, run.run_id, plan.version, current_step)
     else:
-        noted = merged(run.scratchpad, after.scratchpad)
-        runs.note_decided(tx, run, after.step_index, noted, current_step)
+        runs.note_decided(tx, run, after.step_index, after.scratchpad, current_step)
     return hints
 
 

@@ -14,7 +14,7 @@ from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import CLEARING, VERIFY, Effect, StepStatus
 from agentflow.domain.waiting import IN_DOUBT, VERIFYING
 from agentflow.engine.alarms import alert_outcome
-from agentflow.engine.claiming import Claimed, claim_in, claimed_before
+from agentflow.engine.claiming import Claimed, claim_added, claim_in, claimed_before
 from agentflow.engine.continuing import Onward
 from agentflow.engine.deadman import boottime
 from agentflow.engine.deciding import Noted, apply_plan
@@ -30,6 +30,7 @@ from agentflow.policy.keys import KeyEnd, decide_key_end
 from agentflow.policy.scratchpad import merged
 from agentflow.store import claims, doubts, keys, logs, outbox, runs, steps
 from agentflow.store.database import Transaction
+from agentflow.store.runs import Taken
 
 _STATUS: Mapping[type, StepStatus] = {
     Completed: StepStatus.OK,
@@ -84,7 +85,7 @@ def record_outcome(runtime: Runtime, claim: Claim, tried: Tried) -> Recorded | N
         joined = join_scratchpad(claim, run, tried.outcome)
         return tried if joined is tried.outcome else replace(tried, outcome=joined, plan=None)
 
-    return _record(runtime, claim, give)
+    return _record(runtime, claim, give, tried.onward)
 
 
 def record_by_doing(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
@@ -92,15 +93,17 @@ def record_by_doing(runtime: Runtime, claim: Claim, call: Try) -> Recorded | Non
     return _record(runtime, claim, call)
 
 
-def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
+def _record(runtime: Runtime, claim: Claim, call: Try, onward: Onward | None = None) -> Recorded | None:
+    """Record in one transaction; of a step `onward` that is known before it, its bulkhead is looked at on the way."""
     kept: list[Tried] = []
     sent_at = boottime()
 
     def body(tx: Transaction) -> Recorded | None:
-        locked = claims.lock(tx, claim.run.run_id, claim.step.step_index)
+        locked = claims.lock_again(tx, claim, onward.step.bulkhead if onward else None)
         if locked is None or (locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt):
             return None
         run, step, now = locked.run, locked.step, locked.now
+        looked = Looked(onward, locked.held) if onward else None
         if kept and _is_written(step, kept[0].outcome):
             return _recorded_before(tx, runtime, kept[0], sent_at)
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
@@ -109,7 +112,7 @@ def _record(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
         if step.status is StepStatus.IN_DOUBT and isinstance(tried.outcome, InDoubt):
             return None
         kept[:] = [tried]
-        return _Record(tx, runtime, run, step, now, sent_at).write(claim, tried)
+        return _Record(tx, runtime, run, step, now, sent_at, looked).write(claim, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
 
@@ -152,6 +155,14 @@ def _with_earlier(step: LockedStep, tried: Tried) -> Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """A next step whose bulkhead was looked at under the lock: why it is paused, None where it is not."""
+
+    onward: Onward
+    held: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Record:
     """One recording transaction, under its run's lock and behind the fence."""
 
@@ -161,6 +172,7 @@ class _Record:
     step: LockedStep
     now: datetime
     sent_at: float
+    looked: Looked | None
 
     def write(self, claim: Claim, tried: Tried) -> Recorded:
         """Write what an attempt came to, and what follows from it."""
@@ -247,12 +259,51 @@ class _Record:
         reason = f"step_{_STATUS[type(tried.outcome)]}"
         if plan is not None:
             given = tried.outcome.scratchpad if isinstance(tried.outcome, Completed) else {}
-            applied = apply_plan(tx, run, plan, reason=reason, after=Noted(step.step_index, given))
+            noted = Noted(step.step_index, merged(run.scratchpad, given))
+            if claimed := self._add_claimed(tried.outcome, noted, reason):
+                return Recorded(tried.outcome, undecided=False, hints=list(hints), claimed=claimed)
+            applied = apply_plan(tx, run, plan, reason=reason, after=noted)
             if tried.onward is not None:
                 return self._continue(tried.outcome, tried.onward, hints)
             return Recorded(tried.outcome, undecided=False, hints=[*hints, *applied])
         settle_standing(tx, run, reason, step.step_index)
         return Recorded(tried.outcome, undecided=True, hints=list(hints))
+
+    def _add_claimed(self, outcome: AttemptOutcome, noted: Noted, reason: str) -> Claimed | None:
+        """Add the plan's only step as this process's own; None where it cannot be that at once."""
+        if self.looked is None:
+            return None
+        tx, onward, held = self.tx, self.looked.onward, self.looked.held
+        run = self._run_after(outcome, noted, onward.step.step_index)
+        claimed = claim_added(
+            tx,
+            self.runtime,
+            run,
+            self.now,
+            onward.step,
+            onward.token,
+            sent_at=self.sent_at,
+            history=onward.history,
+            held=held,
+        )
+        if claimed is not None:
+            taken = Taken(onward.step.tool_name, claimed.call.reserved if claimed.call else Reserved())
+            runs.note_decided(tx, run, noted.step_index, noted.scratchpad, onward.step.step_index, taken)
+            settle_standing(tx, self.run, reason, known=[step for step in onward.history if step.is_open])
+        return claimed
+
+    def _run_after(self, outcome: AttemptOutcome, noted: Noted, current_step: int) -> Run:
+        """Return the run as this record leaves it."""
+        run, (tokens, cost_usd) = self.run, _cost_of(outcome)
+        spent, reserved, before = run.spent, run.reserved, self.step.reserved
+        return replace(
+            run,
+            version=run.version + 2,
+            current_step=max(run.current_step, current_step),
+            scratchpad=noted.scratchpad,
+            spent=replace(spent, tokens=spent.tokens + tokens, cost_usd=spent.cost_usd + cost_usd),
+            reserved=Reserved(reserved.tokens - before.tokens, reserved.cost_usd - before.cost_usd),
+        )
 
     def _continue(self, outcome: AttemptOutcome, onward: Onward, hints: Sequence[Hint]) -> Recorded:
         """Claim the plan's only step, which has just been added; nobody else needs its hint."""
@@ -284,9 +335,8 @@ class _Record:
 
     def _settle(self, outcome: AttemptOutcome) -> list[Hint]:
         """Charge what the call cost in place of what was reserved, and wake who waited for the difference."""
-        call = _model_call(outcome)
-        tokens = call.prompt_tokens + call.completion_tokens if call else 0
-        runs.settle(self.tx, self.step, tokens=tokens, cost_usd=(call.cost_usd if call else None) or Decimal(0))
+        tokens, cost_usd = _cost_of(outcome)
+        runs.settle(self.tx, self.step, tokens=tokens, cost_usd=cost_usd)
         if self.step.reserved == Reserved():
             return []
         return list(steps.wake(self.tx, "wake_reserved", run_id=self.step.run_id))
@@ -299,6 +349,13 @@ def _end_key(tx: Transaction, step: LockedStep, outcome: Completed | Failed | In
     if end is KeyEnd.FREED:
         return list(keys.free(tx, step))
     return list(keys.resolve(tx, step, end, outcome.output if isinstance(outcome, Completed) else None))
+
+
+def _cost_of(outcome: AttemptOutcome) -> tuple[int, Decimal]:
+    call = _model_call(outcome)
+    if call is None:
+        return 0, Decimal(0)
+    return call.prompt_tokens + call.completion_tokens, call.cost_usd or Decimal(0)
 
 
 def _model_call(outcome: AttemptOutcome) -> ModelCallLog | None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentflow.domain.claim import LockedStep
+from agentflow.domain import payload
+from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.identity import Worker
 from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import CLEARING, MODEL, OWN_STEPS, StepStatus
 from agentflow.store.database import Transaction
-from agentflow.store.rows import locked_step_of, run_of
-from agentflow.store.steps import check_transition
+from agentflow.store.rows import locked_step_of, run_again, run_of, step_again
+from agentflow.store.steps import PlannedStep, check_transition
 
 _OF_STEP = "s_"
-_NOTHING = Reserved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +57,91 @@ def lock(tx: Transaction, run_id: str, step_index: int) -> Locked | None:
     return Locked(run_of(row), locked_step_of(of_step), row["now"], row["time_left_s"], row["held"])
 
 
-def take(
-    tx: Transaction, locked: Locked, worker: Worker, token: str, *, lease_s: float, reserved: Reserved = _NOTHING
-) -> Hold:
-    """Hand a locked, pending step to one attempt and reserve what it may cost; what clears up is not counted.
+def lock_again(tx: Transaction, claim: Claim, bulkhead: str | None = None) -> Locked | None:
+    """Lock a claim's run and step as they are by now; `held` is about the bulkhead that is named.
 
-    Its times are the lock's, so that nobody has to wait for what was written.
+    What no statement ever changes is the claim's, and not read again.
     """
-    step = locked.step
-    check_transition(step, StepStatus.RUNNING)
-    hold = Hold(
-        attempt=step.attempt + 1,
+    run_id, step_index = claim.run.run_id, claim.step.step_index
+    tx.write("hold_run", run_id=run_id)
+    row = tx.row("lock_again", run_id=run_id, step_index=step_index, bulkhead=bulkhead)
+    if row is None:
+        return None
+    run, step = run_again(claim.run, row), step_again(claim.step, row)
+    return Locked(run, step, row["now"], row["time_left_s"], row["held"])
+
+
+def hold_of(locked: Locked, token: str, lease_s: float) -> Hold:
+    """Return what an attempt would hold of a locked step; its times are the lock's, so that nobody has to ask."""
+    check_transition(locked.step, StepStatus.RUNNING)
+    return Hold(
+        attempt=locked.step.attempt + 1,
         token=token,
         claimed_at=locked.now,
         lease_until=locked.now + timedelta(seconds=lease_s),
         deadline_at=_deadline_of(locked),
     )
+
+
+def take(tx: Transaction, step: LockedStep, hold: Hold, worker: Worker, reserved: Reserved) -> None:
+    """Hand a locked, pending step to one attempt and reserve what it may cost; what clears up is not counted."""
     tx.write(
         "claim_step",
         run_id=step.run_id,
         step_index=step.step_index,
-        attempt=hold.attempt,
-        claim_token=token,
-        worker_id=worker.worker_id,
-        worker_pid=worker.pid,
-        claimed_at=hold.claimed_at,
-        lease_until=hold.lease_until,
-        deadline_at=hold.deadline_at,
         is_tool_call=step.tool_name != MODEL and step.tool_name not in OWN_STEPS,
         is_clearing=step.tool_name in CLEARING,
-        tokens=reserved.tokens,
-        cost_usd=reserved.cost_usd,
+        deadline_at=hold.deadline_at,
+        **_held(hold, worker, reserved),
     )
-    return hold
+
+
+def insert(tx: Transaction, planned: PlannedStep, hold: Hold, worker: Worker, reserved: Reserved) -> None:
+    """Add a step to a locked run that one attempt has already. What it takes is counted with the run's decision."""
+    values = {**asdict(planned), "input": payload.dumps(planned.input)}
+    tx.write("insert_claimed", **values, **_held(hold, worker, reserved))
+
+
+def locked_of(planned: PlannedStep) -> LockedStep:
+    """Return a step as its row will be, that the transaction which has its run locked is about to add."""
+    return LockedStep(
+        run_id=planned.run_id,
+        step_index=planned.step_index,
+        tenant=planned.tenant,
+        tool_name=planned.tool_name,
+        input=planned.input,
+        status=planned.status,
+        attempt=0,
+        idempotency_key=planned.idempotency_key,
+        business_key=planned.business_key,
+        args_hash=planned.args_hash,
+        effect=planned.effect,
+        timeout_s=planned.timeout_s,
+        queue=planned.queue,
+        task_name=planned.task_name,
+        claim_token=None,
+        worker_id=None,
+        lease_until=None,
+        next_attempt_at=None,
+        quarantined=False,
+        deaths=0,
+        bulkhead=planned.bulkhead,
+        settle_s=planned.settle_s,
+        verify_after=planned.verify_after,
+    )
+
+
+def _held(hold: Hold, worker: Worker, reserved: Reserved) -> dict[str, Any]:
+    return {
+        "attempt": hold.attempt,
+        "claim_token": hold.token,
+        "worker_id": worker.worker_id,
+        "worker_pid": worker.pid,
+        "claimed_at": hold.claimed_at,
+        "lease_until": hold.lease_until,
+        "tokens": reserved.tokens,
+        "cost_usd": reserved.cost_usd,
+    }
 
 
 def _deadline_of(locked: Locked) -> datetime | None:

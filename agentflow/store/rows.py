@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agentflow.domain.claim import KeyRecord, LockedStep
@@ -40,6 +41,47 @@ def run_of(row: Mapping[str, Any]) -> Run:
         overrides=row["overrides"] or {},
         forked_from=_id_of(row["forked_from"]),
         notify=row["notify"] or {},
+    )
+
+
+def run_again(run: Run, row: Mapping[str, Any]) -> Run:
+    """Return a run as it is by now, from what may have changed of it."""
+    return replace(
+        run,
+        status=RunStatus(row["status"]),
+        version=row["version"],
+        current_step=row["current_step"],
+        scratchpad=row["scratchpad"],
+        budget=row["budget"],
+        spent=Spent(row["spent_attempts"], row["spent_tool_calls"], row["spent_tokens"], row["spent_cost_usd"]),
+        reserved=Reserved(row["reserved_tokens"], row["reserved_cost_usd"]),
+        waiting_reason=row["waiting_reason"],
+        stop_requested=row["stop_requested"],
+        pause_requested=row["pause_requested"],
+        deadline_at=row["deadline_at"],
+        ending=ending_of(row["ending"]),
+        compensation=row["compensation"],
+    )
+
+
+def step_again(step: LockedStep, row: Mapping[str, Any]) -> LockedStep:
+    """Return a claimed step as it is by now, from what may have changed of it."""
+    return replace(
+        step,
+        status=StepStatus(row["s_status"]),
+        attempt=row["s_attempt"],
+        claim_token=_id_of(row["s_claim_token"]),
+        worker_id=_id_of(row["s_worker_id"]),
+        lease_until=row["s_lease_until"],
+        claimed_at=row["s_claimed_at"],
+        next_attempt_at=row["s_next_attempt_at"],
+        waiting_reason=row["s_waiting_reason"],
+        error=row["s_error"],
+        unconfirmed=row["s_unconfirmed"],
+        quarantined=row["s_quarantined"],
+        deaths=row["s_deaths"],
+        reserved=Reserved(row["s_reserved_tokens"], row["s_reserved_cost_usd"]),
+        key_generation=row["s_key_generation"],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from agentflow.domain import payload
 from agentflow.domain.claim import LockedStep
 from agentflow.domain.errors import IllegalTransition
 from agentflow.domain.run import RUN_TRANSITIONS, Ending, Reserved, Run, RunStatus
-from agentflow.domain.step import Step
+from agentflow.domain.step import MODEL, Step
 from agentflow.domain.waiting import SETTLING, VERIFYING
 from agentflow.store.database import Transaction
 from agentflow.store.rows import run_of, step_of
@@ -22,6 +22,19 @@ _STANDS_STILL = {RunStatus.WAITING_HUMAN, RunStatus.PAUSED, RunStatus.COMPENSATI
 
 # Nor does a doubt cost it time that is being verified.
 _IN_DOUBT = {VERIFYING, SETTLING}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step of the plan that is claimed as it is added: what it calls, and what is reserved for it."""
+
+    tool_name: str
+    reserved: Reserved
+
+    @property
+    def is_tool_call(self) -> bool:
+        """True for a call of one of the user's tools."""
+        return self.tool_name != MODEL
 
 
 def lock(tx: Transaction, run_id: str) -> tuple[Run, datetime] | None:
@@ -132,14 +145,26 @@ def note_outcome(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping
     )
 
 
-def note_decided(tx: Transaction, run: Run, step_index: int, scratchpad: Mapping[str, Any], current_step: int) -> None:
-    """Count an outcome on a locked run together with the decision that was made on it."""
+def note_decided(
+    tx: Transaction,
+    run: Run,
+    step_index: int,
+    scratchpad: Mapping[str, Any],
+    current_step: int,
+    taken: Taken | None = None,
+) -> None:
+    """Count an outcome on a locked run together with the decision on it, and with the step `taken` at once for it."""
+    reserved = taken.reserved if taken else Reserved()
     tx.write(
         "note_decided",
         run_id=run.run_id,
         step_index=step_index,
         scratchpad=payload.dumps(dict(scratchpad)),
         current_step=current_step,
+        attempts=int(taken is not None),
+        tool_calls=int(taken is not None and taken.is_tool_call),
+        tokens=reserved.tokens,
+        cost_usd=reserved.cost_usd,
     )
 
 

@@ -70,6 +70,44 @@ join {schema}.agent_steps s on s.run_id = r.run_id
 where r.run_id = %(run_id)s and s.step_index = %(step_index)s
 for update of s
 
+-- lock_again: lock a claimed step whose run is locked, and read of both what may have changed since the claim
+select
+    r.status, r.version, r.current_step, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens,
+    r.spent_cost_usd, r.reserved_tokens, r.reserved_cost_usd, r.waiting_reason, r.stop_requested, r.pause_requested,
+    r.deadline_at, r.time_left_s, r.ending, r.compensation, clock_timestamp() as now,
+    (select h.reason from {schema}.holds h where h.bulkhead = %(bulkhead)s) as held,
+    s.status as s_status, s.attempt as s_attempt, s.claim_token as s_claim_token, s.worker_id as s_worker_id,
+    s.lease_until as s_lease_until, s.claimed_at as s_claimed_at, s.next_attempt_at as s_next_attempt_at,
+    s.waiting_reason as s_waiting_reason, s.error as s_error, s.unconfirmed as s_unconfirmed,
+    s.quarantined as s_quarantined, s.deaths as s_deaths, s.reserved_tokens as s_reserved_tokens,
+    s.reserved_cost_usd as s_reserved_cost_usd, s.key_generation as s_key_generation
+from {schema}.agent_runs r
+join {schema}.agent_steps s on s.run_id = r.run_id
+where r.run_id = %(run_id)s and s.step_index = %(step_index)s
+for update of s
+
+-- insert_claimed: add a step to a locked run that one attempt has already, with its log
+with added as (
+    insert into {schema}.agent_steps (
+        run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
+        task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, settle_s, verify_after, status, attempt,
+        claim_token, worker_id, worker_pid, claimed_at, lease_until, hinted_at, reserved_tokens, reserved_cost_usd
+    )
+    values (
+        %(run_id)s, %(step_index)s, %(tenant)s, %(tool_name)s, %(input)s::json, %(idempotency_key)s, %(business_key)s,
+        %(args_hash)s, %(agent_version)s, %(task_name)s, %(queue)s, %(effect)s, %(timeout_s)s, %(parent_index)s,
+        %(call_index)s, %(bulkhead)s, %(settle_s)s, %(verify_after)s, 'running', %(attempt)s, %(claim_token)s,
+        %(worker_id)s, %(worker_pid)s, %(claimed_at)s, %(lease_until)s, %(claimed_at)s, %(tokens)s, %(cost_usd)s
+    )
+)
+insert into {schema}.attempts (
+    run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, status, started_at
+)
+values (
+    %(run_id)s, %(step_index)s, %(attempt)s, %(tenant)s, %(claim_token)s, %(worker_id)s, %(worker_pid)s, 'running',
+    %(claimed_at)s
+)
+
 -- claim_step: hand a locked, pending step to one attempt of one worker
 with claimed as (
     update {schema}.agent_steps

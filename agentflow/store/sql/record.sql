@@ -132,10 +132,12 @@ set version = version + 1, current_step = greatest(current_step, %(step_index)s)
     advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()
 where run_id = %(run_id)s
 
--- note_decided: count an outcome on the run, with the decision that was made on it: nothing of it is due
+-- note_decided: count an outcome on the run, with the decision that was made on it, and what a next claim takes
 update {schema}.agent_runs
 set version = version + 2, current_step = greatest(current_step, %(step_index)s, %(current_step)s),
     scratchpad = %(scratchpad)s::json, advance_due_at = null, advance_hinted_at = null, advance_hints = 0,
+    spent_attempts = spent_attempts + %(attempts)s, spent_tool_calls = spent_tool_calls + %(tool_calls)s,
+    reserved_tokens = reserved_tokens + %(tokens)s, reserved_cost_usd = reserved_cost_usd + %(cost_usd)s,
     updated_at = clock_timestamp()
 where run_id = %(run_id)s
 
