@@ -25,6 +25,7 @@ from .app import app
 from .leaving import Leaving
 from .paging import open_pager
 from .process import process
+from .steps import limit_steps
 from .warming import import_libraries, load_prices, warm_models
 
 log = structlog.get_logger("agentflow.worker")
@@ -41,7 +42,8 @@ def log_as_all_do(loglevel: int, **_: Any) -> None:
 
 @signals.celeryd_after_setup.connect
 def prepare_children(instance: Any, **_: Any) -> None:
-    """In the main process, before its pool begins: load once what each child or thread would load amid a step."""
+    """In the main process, before its pool begins: limit the tasks, and load what each child would load amid a step."""
+    limit_steps(app.amqp.queues.consume_from)
     load_prices(app.amqp.queues.consume_from)
     if issubclass(instance.pool_cls, TaskPool):
         import_libraries(app.amqp.queues.consume_from)
@@ -88,6 +90,7 @@ def start_watch(sender: Any, **_: Any) -> None:
 @signals.worker_shutting_down.connect
 def drain(**_: Any) -> None:
     """In the main process: what runs may finish for a while, nothing new is begun."""
+    process.drain()
     if process.leaving is not None:
         process.leaving.begin(settings().drain_s)
 

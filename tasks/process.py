@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import uuid
 from collections.abc import Mapping
 from functools import cached_property
 
+from agentflow.broker.batching import EventBatch
 from agentflow.broker.celery_app import broker_app
+from agentflow.broker.events import EventStream
 from agentflow.broker.hints import BrokerHints
 from agentflow.declare.delivery import DeliveryKind
 from agentflow.declare.registry import Registry, load
@@ -24,7 +27,8 @@ from agentflow.settings import settings
 from agentflow.store.database import Database
 from agentflow.telemetry.sentry import report_bug
 
-from .app import services
+from .app import app, services
+from .continued import Announcer
 from .leaving import Leaving
 
 
@@ -32,7 +36,8 @@ class Process:
     """A worker's process: the main one, and over the fork each child of its pool.
 
     `worker_id` is one per boot of the worker, so its children share it. `isolated` says that the process does one step
-    at a time and may be killed for it. `watch`, `leaving` and `pager` are of the main process alone.
+    at a time and may be killed for it. `watch`, `leaving`, `pager` are of the main process alone. That it is draining,
+    its children read from memory that they share with it.
     """
 
     def __init__(self) -> None:
@@ -42,7 +47,9 @@ class Process:
         self.leaving: Leaving | None = None
         self.pager: Pager | None = None
         self._runtime: Runtime | None = None
+        self._announcers: dict[int, Announcer] = {}
         self._pid = 0
+        self._draining = mmap.mmap(-1, 1)
 
     @cached_property
     def registry(self) -> Registry:
@@ -60,6 +67,27 @@ class Process:
         if self._runtime is None or self._pid != os.getpid():
             self._runtime, self._pid = self._make_runtime(), os.getpid()
         return self._runtime
+
+    @property
+    def announcer(self) -> Announcer:
+        """Who tells of the steps that this process goes on to; one for all of its threads, whoever comes first."""
+        pid = os.getpid()
+        if pid not in self._announcers:
+            self._announcers.setdefault(pid, Announcer(EventBatch(EventStream(services.redis_url))))
+        return self._announcers[pid]
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that this worker serves."""
+        return frozenset(app.amqp.queues.consume_from)
+
+    def is_draining(self) -> bool:
+        """True once the worker was told to end: what runs may finish, nothing new is begun."""
+        return self._draining[0] != 0
+
+    def drain(self) -> None:
+        """Say to all processes of this worker that it was told to end."""
+        self._draining[0] = 1
 
     def database(self, application: str, *, pool: int) -> Database:
         """Return a way to Postgres under a name that shows in its list of connections."""

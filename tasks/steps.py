@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Collection, Iterator
 
 from celery import Task
 from celery.exceptions import Ignore, Retry
 
-from agentflow.domain.claim import ClaimAnswer, Refused
-from agentflow.domain.outcome import Completed, Failed, Fenced, InDoubt, Retrying
-from agentflow.engine.executor import Ending, execute_step
+from agentflow.declare.agent import Agent
+from agentflow.engine.executor import execute_step
 from agentflow.engine.planning import MODEL_TASK
 from agentflow.engine.runtime import RECORD_MARGIN_S
 from agentflow.engine.undoing import APPROVAL_TASK
+from agentflow.settings import settings
 
 from .app import app
 from .process import process
+from .telling import StepFailed, Telling, Told, telling_of
 
-_DUPLICATES = {ClaimAnswer.DUPLICATE, ClaimAnswer.RUN_STOPPED, ClaimAnswer.UNAPPROVED}
-_PARKED = {
-    ClaimAnswer.NOT_DUE,
-    ClaimAnswer.KEY_IN_FLIGHT,
-    ClaimAnswer.UNSERVED,
-    ClaimAnswer.BUDGET_RESERVED,
-}
-_KNOWN = {ClaimAnswer.KEY_DONE, ClaimAnswer.CACHED}
 # The pool's own limit is behind the dead man's timer: for a process whose timer was never armed.
 _BEHIND_THE_TIMER_S = 5.0
-
-
-class StepFailed(Exception):
-    """The step failed; the kind of the failure is all that is said here, since Flower shows it to everyone."""
-
-
-class Parked(Exception):
-    """The step waits in Postgres; the reason is machine-readable."""
 
 
 class StepTask(Task):
@@ -48,59 +32,65 @@ class StepTask(Task):
 
     def run(self, run_id: str, step_index: int) -> None:
         """Take one step its whole way."""
-        _tell(execute_step(process.runtime, run_id, step_index))
+        runtime = process.runtime
+        with process.announcer.following(self.request):
+            ending = execute_step(runtime, run_id, step_index)
+        _tell(telling_of(ending))
 
 
-def _tell(ending: Ending) -> None:
-    match ending:
-        case Completed():
+def _tell(telling: Telling) -> None:
+    """End the task as its step has ended."""
+    match telling.told:
+        case Told.SUCCEEDED:
             return
-        case Retrying(reason=reason):
-            _retry(reason)
-        case Failed(kind=kind):
-            raise StepFailed(kind)
-        case InDoubt():
-            raise StepFailed("in_doubt")
-        case Fenced():
-            raise StepFailed("lease_lost")
-        case Refused():
-            _tell_refusal(ending)
+        case Told.IGNORED:
+            raise Ignore(telling.reason)
+        case Told.RETRIED:
+            # The exception alone: task.retry() would publish a message, and the step is parked in Postgres.
+            raise Retry(f"parked: {telling.reason}", exc=telling.exception)
+        case Told.FAILED:
+            raise StepFailed(telling.reason)
 
 
-def _tell_refusal(refused: Refused) -> None:
-    answer = refused.answer
-    if answer in _DUPLICATES:
-        raise Ignore(str(answer))
-    if answer is ClaimAnswer.DENIED:
-        _retry(refused.detail)
-    if answer in _PARKED:
-        _retry(answer)
-    if answer not in _KNOWN:
-        raise StepFailed(str(answer))
+def limit_steps(queues: Collection[str]) -> None:
+    """Limit the time of each step task of this worker: its step, and the steps that the worker may go on to after it.
 
-
-def _retry(reason: str) -> NoReturn:
-    # The exception alone: task.retry() would publish a message, and the step is parked in Postgres.
-    raise Retry(f"parked: {reason}", exc=Parked(str(reason)))
+    Each step has a limit of its own, the timer; a pool's knows nothing but messages.
+    """
+    timeouts = dict(_timeouts())
+    served = max((timeout_s for queue, timeout_s in _served() if queue in queues), default=0.0)
+    goes_on = settings().continue_steps > 1
+    for name, own_s in timeouts.items():
+        longest_s = settings().continue_s + max(own_s, served) if goes_on else own_s
+        app.tasks[name].time_limit = longest_s + RECORD_MARGIN_S + _BEHIND_THE_TIMER_S
 
 
 def _register() -> None:
-    limits = dict(_limits())
-    for name in sorted({MODEL_TASK, APPROVAL_TASK, *limits}):
-        attributes: dict[str, Any] = {"name": name, "__module__": __name__}
-        if name in limits:
-            attributes["time_limit"] = limits[name] + RECORD_MARGIN_S + _BEHIND_THE_TIMER_S
-        app.register_task(type("StepTask", (StepTask,), attributes)())
+    for name in sorted({APPROVAL_TASK, *dict(_timeouts())}):
+        app.register_task(type("StepTask", (StepTask,), {"name": name, "__module__": __name__})())
 
 
-def _limits() -> Iterator[tuple[str, float]]:
-    """Yield the tasks of each tool: its calls, their verification, their compensation."""
+def _timeouts() -> Iterator[tuple[str, float]]:
+    """Yield the tasks of models, and of each tool: its calls, their verification, their compensation."""
+    yield MODEL_TASK, max((agent.model_timeout_s for agent in _agents()), default=0.0)
     for tool in process.registry.tools.values():
         yield tool.task_name, tool.timeout_s
         if tool.verifier is not None:
             yield tool.verify_task, tool.timeout_s
         if tool.compensator is not None:
             yield tool.compensate_task, tool.compensator.timeout_s
+
+
+def _served() -> Iterator[tuple[str, float]]:
+    """Yield queues, and the timeouts of what comes in by them."""
+    for tool in process.registry.tools.values():
+        yield tool.queue, max(tool.timeout_s, tool.compensator.timeout_s if tool.compensator else 0.0)
+    for agent in _agents():
+        yield agent.model_queue, agent.model_timeout_s
+
+
+def _agents() -> list[Agent]:
+    return [each for each in process.registry.agents.values() if isinstance(each, Agent)]
 
 
 _register()

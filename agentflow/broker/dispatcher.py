@@ -21,7 +21,7 @@ class BatchingDispatcher(EventDispatcher):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "buffer_limit": _BATCH})
-        self._stream = EventStream(self.app.conf.broker_url, self.hostname, exchange=self.exchange.name)
+        self._stream = EventStream(self.app.conf.broker_url, exchange=self.exchange.name)
         self._sent_at = 0.0
         self._timer: Any = None
 

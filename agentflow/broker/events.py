@@ -23,9 +23,8 @@ Event = dict[str, Any]
 class EventStream:
     """A way to whoever listens. What can't be sent is dropped, and said once per outage."""
 
-    def __init__(self, redis_url: str, hostname: str, *, exchange: str = "celeryev") -> None:
+    def __init__(self, redis_url: str, *, exchange: str = "celeryev") -> None:
         self._link = RedisLink(redis_url, timeout_s=_TIMEOUT_S)
-        self._headers = {"hostname": hostname}
         self._exchange = exchange
         self._away = False
         self._silent_until = 0.0
@@ -34,9 +33,8 @@ class EventStream:
         """Send one event, or a batch of one group under a key that ends in `multi`."""
         if time.monotonic() < self._silent_until:
             return
-        message = envelope(
-            events, self._headers, exchange=self._exchange, routing_key=routing_key, tag=str(uuid.uuid4())
-        )
+        headers = {"hostname": (events[0] if isinstance(events, list) else events)["hostname"]}
+        message = envelope(events, headers, exchange=self._exchange, routing_key=routing_key, tag=str(uuid.uuid4()))
         try:
             self._link.ask("PUBLISH", f"/{self._link.database}.{self._exchange}/{routing_key}", message)
             self._away = False
