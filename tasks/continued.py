@@ -48,9 +48,6 @@ class Announcer:
         self._own.chain = self._chain_of(request)
         try:
             yield
-        except BaseException as error:
-            self._end_all(Telling(Told.FAILED, type(error).__name__))
-            raise
         finally:
             self._own.chain = None
             self._batch.flush()
@@ -73,7 +70,11 @@ class Announcer:
 
     def end(self, task_id: str, ending: Ending) -> None:
         """Tell how a step that was begun has ended."""
-        self._end(task_id, telling_of(ending))
+        chain = self._chain
+        if chain is not None and task_id in chain.begun:
+            runtime_s = time.monotonic() - chain.begun.pop(task_id)
+            telling = telling_of(ending)
+            self._batch.add(self._event(chain, telling.told, task_id, **_details(telling, runtime_s)))
 
     @property
     def _chain(self) -> _Chain | None:
@@ -85,16 +86,6 @@ class Announcer:
             return None
         self._clock = max(self._clock, clock)
         return _Chain(request.root_id or request.id, request.id, request.hostname)
-
-    def _end_all(self, telling: Telling) -> None:
-        for task_id in list(self._chain.begun) if self._chain else ():
-            self._end(task_id, telling)
-
-    def _end(self, task_id: str, telling: Telling) -> None:
-        chain = self._chain
-        if chain is not None and task_id in chain.begun:
-            runtime_s = time.monotonic() - chain.begun.pop(task_id)
-            self._batch.add(self._event(chain, telling.told, task_id, **_details(telling, runtime_s)))
 
     def _event(self, chain: _Chain, kind: str, task_id: str, **fields: Any) -> Event:
         self._clock += 1

@@ -122,6 +122,9 @@ class Process:
             report_bug=report_bug,
             continue_steps=configured.continue_steps,
             continue_s=configured.continue_s,
+            queues=self.queues,
+            is_draining=self.is_draining,
+            announcer=self.announcer,
         )
 
 

@@ -126,19 +126,6 @@ def test_a_continued_step_ends_as_a_step_with_a_message_would(
     assert task.exception == said
 
 
-def test_a_chain_that_raises_leaves_no_task_started(announcer: Announcer, listener: WithoutWorkers) -> None:
-    def chain() -> None:
-        with announcer.following(request()):
-            announcer.begin(hint(1))
-            raise KeyError("what the customer said")
-
-    with pytest.raises(KeyError):
-        chain()
-
-    [task] = until(listener.tasks, "the task", holds=bool).values()
-    assert (task.state, task.exception) == ("FAILURE", "StepFailed('KeyError')")
-
-
 def test_clocks_go_on_from_the_messages(announcer: Announcer, listener: WithoutWorkers) -> None:
     for clock in (40, 10):
         with announcer.following(request(clock=clock)):
