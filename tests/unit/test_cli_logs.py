@@ -39,6 +39,18 @@ def test_line_of_a_library_has_the_same_form(capsys: pytest.CaptureFixture[str])
     assert (line["event"], line["level"], line["logger"]) == ("models@host ready.", "info", "celery.apps.worker")
 
 
+@pytest.mark.parametrize(("level", "lines"), [("INFO", ["raised"]), ("DEBUG", ["succeeded", "raised"])])
+def test_tasks_that_end_well_are_told_of_to_the_curious_alone(
+    capsys: pytest.CaptureFixture[str], level: str, lines: list[str]
+) -> None:
+    configure_logging(level, json=True)
+
+    logging.getLogger("celery.app.trace").info("succeeded")
+    logging.getLogger("celery.app.trace").error("raised")
+
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == lines
+
+
 def test_console_line_is_for_a_person_and_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", json=False)
     structlog.get_logger("agentflow.worker").info("worker_started", pool="models")
