@@ -71,17 +71,17 @@ class Watch:
             self._woken.clear()
 
     def _beat(self) -> None:
-        asked_at = time.monotonic()
         beat = self._database.glance(
             lambda tx: workers.beat(tx, self._registration.worker_id, gap_s=GAP_S, draining=self.draining)
         )
+        answered_at = time.monotonic()
         if beat is None:
             self._registration.write(self._database)
         elif beat.has_turn:
-            self._next_sweep = min(self._next_sweep, asked_at + TICK_S)
+            self._next_sweep = min(self._next_sweep, answered_at + TICK_S)
         else:
             # Its holder goes on in time, or this worker is there when the lease ends.
-            self._next_sweep = asked_at + max(0.0, beat.turn_ends_in_s or 0.0) + _ON_TIME_S
+            self._next_sweep = answered_at + max(0.0, beat.turn_ends_in_s or 0.0) + _ON_TIME_S
         if beat is None or beat.has_claims:
             self._sweeper.report_dead_children(self._live_pids)
 

@@ -126,7 +126,12 @@ def _mark_steps(tx: Transaction, steps: Sequence[Hintable]) -> set[tuple[str, in
 def hint_next_in_line(tx: Transaction, rooms: Mapping[str, int], *, grace_s: float) -> Sequence[Hintable]:
     """Mark the steps as hinted that wait longest for each bulkhead, as many as it has room for, and return them."""
     rows = tx.rows(
-        "hint_next_in_line", bulkheads=list(rooms), rooms=list(rooms.values()), grace_s=grace_s, gated=list(GATED)
+        "hint_next_in_line",
+        bulkheads=list(rooms),
+        rooms=list(rooms.values()),
+        most=max(rooms.values()),
+        grace_s=grace_s,
+        gated=list(GATED),
     )
     return [_step_of(row) for row in rows]
 

@@ -78,7 +78,8 @@ def test_a_herd_behind_an_open_breaker_costs_no_message_and_drains_at_the_tools_
         hands.do(run_id)
     assert {hands.step_row(run_id)["waiting_reason"] for run_id in run_ids[2:]} == {"breaker_open"}
     hands.sql("update agentflow.agent_steps set next_attempt_at = now() where waiting_reason = 'breaker_open'")
-    assert swept(hands) == []
+    # The two whose calls failed may be due again by now.
+    assert not {hint.run_id for hint in swept(hands)} & set(run_ids[2:])
 
     endpoint.answers(Answer(200))
     hands.runtime.gate.close_breaker(PAY)

@@ -169,16 +169,19 @@ update {schema}.agent_steps s
 set hinted_at = clock_timestamp(), hints = s.hints + 1
 from unnest(%(bulkheads)s::text[], %(rooms)s::integer[]) as b (bulkhead, room)
 cross join lateral (
-    select run_id, step_index from {schema}.agent_steps
-    where status = 'pending' and bulkhead = b.bulkhead and waiting_reason is not null
-        and waiting_reason = any(%(gated)s::text[]) and next_attempt_at <= statement_timestamp()
-        and (hinted_at is null
-             or hinted_at < statement_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
-    order by next_attempt_at
-    limit b.room
-    for update skip locked
+    select run_id, step_index, row_number() over (order by next_attempt_at) as place
+    from (
+        select run_id, step_index, next_attempt_at from {schema}.agent_steps
+        where status = 'pending' and bulkhead = b.bulkhead and waiting_reason is not null
+            and waiting_reason = any(%(gated)s::text[]) and next_attempt_at <= statement_timestamp()
+            and (hinted_at is null
+                 or hinted_at < statement_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(hints, 6))))
+        order by next_attempt_at
+        limit %(most)s
+        for update skip locked
+    ) first
 ) w
-where s.run_id = w.run_id and s.step_index = w.step_index
+where s.run_id = w.run_id and s.step_index = w.step_index and w.place <= b.room
 returning s.run_id, s.step_index, s.task_name, s.queue, s.quarantined, s.hinted_at
 
 -- wake_denied: make steps due that the gate has denied, those too that are only about to be parked for it
