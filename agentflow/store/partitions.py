@@ -44,7 +44,7 @@ _BOUNDS = re.compile(
 )
 # The name of the lock that those have who make partitions.
 _MAKERS_LOCK = 0x6D616B65
-# Rows of these change a few times and are then done with.
+# Rows of these change several times, and each change is one of their indexes' too.
 _STORAGE = {
     "agent_runs": "with (autovacuum_vacuum_scale_factor = 0.05)",
     "agent_steps": "with (autovacuum_vacuum_scale_factor = 0.05)",

@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from agentflow.domain.errors import ConfigError
+
 revision = "0004"
 down_revision = "0003"
 
@@ -37,6 +39,8 @@ _KEYS = {
     "outbox": "message_id, run_id",
     "approvals": "approval_id, run_id",
 }
+# Rows of these change several times, and each change is one of their indexes' too.
+_UPDATED = ("agent_runs", "agent_steps")
 _COUNTED = ("transitions", "interventions")
 # A constraint that an upgrade left behind, and nobody took up again, must not meet the ids that it is to keep out.
 _NOTICE = timedelta(days=7)
@@ -48,6 +52,7 @@ _PATIENCE = "60s"
 
 def upgrade() -> None:
     """Put partitioned tables in the place of the plain ones, which become their first partitions."""
+    _refuse_references()
     bound = _first_bound()
     suffix = f"before_{bound:%Y_%m}"
     with op.get_context().autocommit_block():
@@ -67,13 +72,27 @@ def upgrade() -> None:
     op.execute(_LLM_CALLS)
 
 
+def _refuse_references() -> None:
+    """Refuse what somebody else's tables would hold fast: a reference would go along with the first partition."""
+    query = """
+        select c.conname, c.conrelid::regclass::text from pg_constraint c
+        where c.contype = 'f' and c.confrelid = to_regclass(:name) and c.conrelid <> to_regclass('agent_steps')
+    """
+    for table in _TABLES:
+        for name, of_table in _rows(query, name=table):
+            raise ConfigError(
+                f"{name!r} of the table {of_table!r} refers to {table!r}, whose months are to be dropped: "
+                "drop the constraint, and upgrade again"
+            )
+
+
 def _first_bound() -> datetime:
     """Return the first month that is new to everybody: its ids are neither there nor made before it begins."""
     newest = _rows("select run_id from agent_runs order by run_id desc limit 1")
     now = datetime.now(UTC)
     latest = max([now + _NOTICE, *(_moment_of(row[0]) for row in newest)])
     if latest > now + _FARTHEST:
-        raise ValueError(f"the run {newest[0][0]} has an id whose time is years ahead: delete it, and upgrade again")
+        raise ConfigError(f"the run {newest[0][0]} has an id whose time is years ahead: delete it, and upgrade again")
     return (latest.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(day=1)
 
 
@@ -216,6 +235,9 @@ def _replace(table: str, suffix: str, bound: str) -> None:
     op.execute(f"alter table {table} attach partition {old} for values from (minvalue) to ('{bound}')")
     op.execute(f"create table {table}_default partition of {table} default")
     op.execute(f"alter table {old} drop constraint {old}")
+    if table in _UPDATED:
+        for partition in (old, f"{table}_default"):
+            op.execute(f"alter table {partition} set (autovacuum_vacuum_scale_factor = 0.05)")
 
 
 def _definitions(table: str) -> list[str]:

@@ -14,7 +14,9 @@ GROUP = 8
 _COLUMNS = """
     select c.table_name, c.column_name, c.data_type from information_schema.columns c
     join information_schema.tables t on t.table_schema = c.table_schema and t.table_name = c.table_name
-    where c.table_schema = %(schema)s and t.table_type = 'BASE TABLE'
+    join pg_namespace n on n.nspname = t.table_schema
+    join pg_class r on r.relnamespace = n.oid and r.relname = t.table_name
+    where c.table_schema = %(schema)s and t.table_type = 'BASE TABLE' and not r.relispartition
     order by c.table_name, c.ordinal_position
 """
 

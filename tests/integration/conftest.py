@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
 
-from agentflow.store.database import probe_engine
-from agentflow.store.tables import metadata
 from agentflow.testing import Harness
+from tests.integration.emptying import empty
 
 if TYPE_CHECKING:
     from agentflow.testing.databases import Databases
@@ -26,9 +24,7 @@ def shared_database_url(agentflow_databases: Databases) -> Iterator[str]:
 @pytest.fixture
 def empty_database_url(shared_database_url: str) -> str:
     """The shared database without a row in it."""
-    tables = ", ".join(f'agentflow."{name}"' for name in metadata.tables)
-    with probe_engine(shared_database_url).begin() as connection:
-        connection.execute(text(f"truncate {tables}"))
+    empty(shared_database_url)
     return shared_database_url
 
 

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
 
-from agentflow.store.database import probe_engine
-from agentflow.store.tables import metadata
 from agentflow.testing import Harness
 from agentflow.testing.databases import Databases
+from tests.integration.emptying import empty
 from tests.integration.months import begin_in_march
 
 
@@ -34,8 +32,7 @@ def shared_months(month_databases: Databases) -> Iterator[str]:
 @pytest.fixture
 def months(shared_months: str) -> str:
     """The shared database without a row in it."""
-    with probe_engine(shared_months).begin() as connection:
-        connection.execute(text(f"truncate {', '.join(f'agentflow.{name}' for name in metadata.tables)}"))
+    empty(shared_months)
     return shared_months
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agentflow.domain.errors import DatabaseUnavailable
+from agentflow.domain.errors import ConfigError, DatabaseUnavailable
 from agentflow.store import schema
 from agentflow.store.database import probe_engine
 from agentflow.store.partitions import TABLES
@@ -94,7 +94,15 @@ def test_an_upgrade_refuses_ids_whose_time_is_years_ahead_and_names_one(url_at_0
             values ('f0000000-0000-4000-8000-000000000000', 'a', '1', 'q', '{}', '')""")
         )
 
-    with pytest.raises(ValueError, match=r"the run f0000000-.* has an id whose time is years ahead"):
+    with pytest.raises(ConfigError, match=r"the run f0000000-.* has an id whose time is years ahead"):
+        schema.upgrade(url_at_0003, "agentflow")
+
+
+def test_an_upgrade_refuses_a_reference_of_somebody_elses_table_and_names_it(url_at_0003: str) -> None:
+    with probe_engine(url_at_0003).begin() as connection:
+        connection.execute(text("create table orders (run_id uuid references agentflow.agent_runs)"))
+
+    with pytest.raises(ConfigError, match=r"'orders_run_id_fkey' of the table .*orders' refers to 'agent_runs'"):
         schema.upgrade(url_at_0003, "agentflow")
 
 
