@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from agentflow.store.partitions import TABLES
 from agentflow.store.statements import Statements
 from agentflow.testing import Harness
 from tests.integration.asked import approval_id, begun, refunding
+from tests.integration.cli_commands import ROOT, environment
 from tests.integration.months import (
     APRIL,
     JULY,
@@ -29,6 +32,7 @@ from tests.integration.months import (
     looking,
     lying,
     make_ahead,
+    partitions,
     run_id_at,
     submitted_at,
     suffixes,
@@ -38,6 +42,14 @@ pytest_plugins = ["tests.integration.month_databases"]
 
 STATEMENTS = Statements.load("agentflow").by_name
 PARTITION = re.compile(r"\b(?:" + "|".join(TABLES) + r")_(before_2026_04|2026_04|2026_05|2026_06|default)\b")
+BEATS_WISH = """
+from tasks import maintenance
+from tasks.app import app
+
+entry = app.conf.beat_schedule["make-partitions"]
+app.tasks[entry["task"]]()
+print(entry["schedule"])
+"""
 # As the release before the partitions looks for the run of a key that is taken.
 LOOKUP_OF_0003 = """
     select run_id from agentflow.agent_runs
@@ -118,7 +130,7 @@ def test_a_key_used_by_many_at_once_in_two_months_is_one_runs(months: str, harne
 
 def test_a_key_whose_submission_was_rolled_back_is_free(months: str, harness: Harness) -> None:
     harness.runtime(looking)
-    with harness.database.engine.connect() as connection, connection.begin() as transaction:
+    with probe_engine(months).connect() as connection, connection.begin() as transaction:
         harness.client.submit("looking", None, idempotency_key="k-2", connection=connection)
         transaction.rollback()
 
@@ -160,6 +172,22 @@ def test_the_months_ahead_are_made_once_by_however_many_ask(own_months: str) -> 
     made = [each.suffix for answer in answers for each in answer]
     assert len(made) == len(set(made)) > 1
     assert set(made) < set(suffixes(own_months))
+
+
+def test_what_beat_asks_for_once_a_day_makes_the_months_ahead(own_months: str) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", BEATS_WISH],
+        env=environment(AGENTFLOW_DATABASE_URL=own_months, AGENTFLOW_REDIS_URL="redis://127.0.0.1:1"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (asked.returncode, asked.stdout) == (0, "86400.0\n"), asked.stderr
+    ends = [each.until for each in partitions(own_months) if each.until is not None]
+    assert max(ends) > datetime.now(UTC) + days(45)
 
 
 def test_a_month_whose_first_days_found_no_partition_begins_on_the_day_after(
