@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import httpx2
 
-from agentflow import Agent, Context, Happened, NotHappened, Pipeline, ToolError, tool
+from agentflow import Agent, Client, Context, Happened, NotHappened, Pipeline, ToolError, tool
 from agentflow.declare.limits import Breaker, Limits
+from agentflow.domain.errors import InterventionRefused
+from agentflow.settings import settings
+from tests.crashpoints.seam import seam
 from tests.integration.outside import NO_TLS
 
 TIMEOUT_S = 2.0
@@ -126,6 +130,14 @@ def refuse(item: str) -> str:
 
 
 @tool(effect="read", **ALL)
+def call_off(ctx: Context, item: str) -> str:
+    """Have somebody cancel the run meanwhile, unless that is done."""
+    with seam.passing_over(), suppress(InterventionRefused), Client(settings()) as client:
+        client.operations.cancel(ctx.run.run_id, by="ann")
+    return item
+
+
+@tool(effect="read", **ALL)
 def write_letters(ctx: Context, item: str) -> str:
     """Queue two e-mails."""
     for number in (1, 2):
@@ -157,6 +169,9 @@ shipping = then_look("shipping", ship)
 giving = then_look("giving", give)
 stumbling = then_look("stumbling", stumble)
 undoing = Pipeline("undoing", [reserve, refuse])
+mixing = then_look("mixing", peek, ship, reserve)
+entering_first = then_look("entering_first", enter, charge, label)
+called_off = then_look("called_off", call_off, ship)
 lettering = Pipeline("lettering", [write_letters])
 hooking = Pipeline("hooking", [call_hooks])
 thinking = Agent("thinking", model="openai:gpt-4o-mini", tools=[look, enter], model_timeout_s=TIMEOUT_S, limits=FREE)

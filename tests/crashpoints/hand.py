@@ -26,7 +26,7 @@ class Hand:
 
     def __init__(self, worker: Worker, url: str) -> None:
         lost = CollectedHints(lossy=True)
-        self.runtime = replace(worker.runtime, hints=lost, timer=NoTimer())
+        self.runtime = replace(worker.runtime, hints=lost, timer=NoTimer(), continue_steps=1)
         self.client = Client(settings(), hints=lost)
         self.url = url
 

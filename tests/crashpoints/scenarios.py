@@ -21,6 +21,10 @@ from agentflow.engine.relay_batch import Batch
 from agentflow.engine.relaying import relay_kind
 from tests.crashpoints.hand import Hand
 from tests.crashpoints.worker import Worker
+from tests.integration.lost_answers import LostAnswers
+
+# More than any scenario has.
+_MOST_STEPS = 10
 
 Prepare = Callable[[Hand, str], Any]
 # Told the worker and what was prepared, it opens what a process has kept open, and returns what is to be done.
@@ -34,7 +38,8 @@ class Scenario:
     `again` is what whoever asked for it does when no answer came. `is_alone` says that the act concerns everything in
     its database, so that no two cases share one. `loses_answer` says that a call of its preparation is in doubt when
     the victim begins. `doubt` says when the case must come to a doubt that a person ends: never, or where the call
-    could have begun (`call`), or where a letter was handed over (`letter`).
+    could have begun (`call`), or where a letter was handed over (`letter`). `commits` are the numbers of those that
+    claim and record that call.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Scenario:
     is_alone: bool = False
     loses_answer: bool = False
     doubt: str = ""
+    commits: tuple[int, int] = (1, 2)
 
 
 def _begun(agent: str, hand: Hand, item: str, **given: Any) -> str:
@@ -58,9 +64,26 @@ def _done(agent: str, upto: int, hand: Hand, item: str, **given: Any) -> str:
     return run_id
 
 
-def _execute(step_index: int, worker: Worker, run_id: str) -> Callable[[], Any]:
+def _execute(step_index: int, worker: Worker, run_id: str, *, steps: int = 1) -> Callable[[], Any]:
+    """A step; or that and the next ones, where the process may take so many."""
     worker.warm()
+    worker.runtime.continue_steps = steps
     return partial(execute_step, worker.runtime, run_id, step_index)
+
+
+def _continue(worker: Worker, run_id: str) -> Callable[[], Any]:
+    return _execute(0, worker, run_id, steps=_MOST_STEPS)
+
+
+def _continue_unheard(worker: Worker, run_id: str) -> Callable[[], Any]:
+    """The same; the commit that records the first step and claims the next is not answered."""
+    LostAnswers(worker.runtime.database).lose_next(after=1)
+    return _continue(worker, run_id)
+
+
+def _think_on(step_index: int, worker: Worker, run_id: str) -> Callable[[], Any]:
+    worker.warm_model("openai:gpt-4o-mini")
+    return _execute(step_index, worker, run_id, steps=_MOST_STEPS)
 
 
 def _think(step_index: int, worker: Worker, run_id: str) -> Callable[[], Any]:
@@ -211,6 +234,12 @@ _ALL = (
     Scenario("answer", partial(_conversing, _TWINS, 3), partial(_think, 3)),
     _verification("verify_happened", arrives=True),
     _verification("verify_not_happened", arrives=False),
+    Scenario("mixed_steps", partial(_begun, "mixing"), _continue, doubt="call", commits=(2, 3)),
+    Scenario("unheard_step", partial(_begun, "mixing"), _continue_unheard, doubt="call", commits=(2, 4)),
+    Scenario("entered_first", partial(_begun, "entering_first"), _continue),
+    Scenario("called_off", partial(_begun, "called_off"), _continue),
+    Scenario("fanned_out", partial(_conversing, _TWINS, 0), partial(_think_on, 0)),
+    Scenario("joined_last", partial(_conversing, _TWINS, 2), partial(_think_on, 2)),
     Scenario("compensate", partial(_done, "undoing", 2), partial(_execute, 2)),
     Scenario("approve", partial(_begun, "giving"), partial(_ask, _approve), again=partial(_ask_again, _approve)),
     Scenario("approved", _approved, partial(_execute, 0), doubt="call"),

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import re
 import smtplib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
 from typing import Any
 
 import httpx2
 from httpcore2._backends.sync import SyncStream
-from psycopg2.extensions import cursor as PlainCursor
+from psycopg2 import extensions
 from redis.connection import AbstractConnection
 from sqlalchemy import Engine, event
 
@@ -64,6 +65,15 @@ class Seam:
     def disarm(self) -> None:
         """Count no more."""
         self._is_armed = False
+
+    @contextmanager
+    def passing_over(self) -> Iterator[None]:
+        """Let something be done in this process that another would do."""
+        was_armed, self._is_armed = self._is_armed, False
+        try:
+            yield
+        finally:
+            self._is_armed = was_armed
 
     def reach(self, label: str) -> None:
         """Be at a point; nothing after it happens in a process that is struck there."""
@@ -123,7 +133,7 @@ class Seam:
         return reply
 
 
-class _NotedCursor(PlainCursor):
+class _NotedCursor(extensions.cursor):
     """A cursor that says what it sends. What it has made a text of, the end of the next message may be."""
 
     _made: Mapping[bytes, str] = {}
@@ -136,8 +146,10 @@ class _NotedCursor(PlainCursor):
     def execute(self, statement: Any, parameters: Any = None) -> None:
         name = self._name_of(statement)
         seam.reach(f"before {name}")
-        super().execute(statement, parameters)
-        seam.reach(f"after {name}")
+        try:
+            super().execute(statement, parameters)
+        finally:
+            seam.reach(f"after {name}")
 
     def _name_of(self, message: Any) -> str:
         made, self._made = self._made, {}
@@ -146,7 +158,9 @@ class _NotedCursor(PlainCursor):
 
 
 def _with_noted_cursors(_: Any, __: Any, ___: Any, connecting: dict[str, Any]) -> None:
-    connecting["cursor_factory"] = _NotedCursor
+    # What looks on from outside has no name.
+    if "application_name" in connecting:
+        connecting["cursor_factory"] = _NotedCursor
 
 
 def _wrap(owner: type, name: str, around: Callable[..., Any]) -> None:

@@ -33,7 +33,8 @@ def may_doubt(scenario: str, labels: Sequence[str]) -> range:
     if kind == "letter":
         after, before = _places(labels, "after hand_over"), _places(labels, "before hand_over")
         return range(after[0], before[-1] + 1)
-    claimed, recorded = _places(labels, "after commit")[:2]
+    commits = _places(labels, "after commit")
+    claimed, recorded = (commits[number - 1] for number in SCENARIOS[scenario].commits)
     return range(claimed, recorded)
 
 
