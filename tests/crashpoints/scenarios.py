@@ -14,11 +14,11 @@ from agentflow.client import Client
 from agentflow.domain.errors import InterventionRefused
 from agentflow.domain.identity import Worker as Identity
 from agentflow.domain.identity import new_token
-from agentflow.engine.advancing import advance_run
 from agentflow.engine.claiming import Claimed, claim_step
-from agentflow.engine.executor import execute_step
+from agentflow.engine.executor import advance, execute_step
 from agentflow.engine.relay_batch import Batch
 from agentflow.engine.relaying import relay_kind
+from agentflow.engine.runtime import Runtime
 from tests.crashpoints.hand import Hand
 from tests.crashpoints.worker import Worker
 from tests.integration.lost_answers import LostAnswers
@@ -66,9 +66,13 @@ def _done(agent: str, upto: int, hand: Hand, item: str, **given: Any) -> str:
 
 def _execute(step_index: int, worker: Worker, run_id: str, *, steps: int = 1) -> Callable[[], Any]:
     """A step; or that and the next ones, where the process may take so many."""
+    return partial(execute_step, _ready(worker, steps), run_id, step_index)
+
+
+def _ready(worker: Worker, steps: int) -> Runtime:
     worker.warm()
-    worker.runtime.continue_steps = steps
-    return partial(execute_step, worker.runtime, run_id, step_index)
+    worker.runtime.continue_steps, worker.runtime.queues = steps, frozenset(worker.queues)
+    return worker.runtime
 
 
 def _continue(worker: Worker, run_id: str) -> Callable[[], Any]:
@@ -91,9 +95,12 @@ def _think(step_index: int, worker: Worker, run_id: str) -> Callable[[], Any]:
     return _execute(step_index, worker, run_id)
 
 
-def _advance(worker: Worker, run_id: str) -> Callable[[], Any]:
-    worker.warm()
-    return lambda: worker.runtime.hints.publish(advance_run(worker.runtime, run_id).hints)
+def _advance(worker: Worker, run_id: str, *, steps: int = 1) -> Callable[[], Any]:
+    return partial(advance, _ready(worker, steps), run_id)
+
+
+def _start(worker: Worker, run_id: str) -> Callable[[], Any]:
+    return _advance(worker, run_id, steps=_MOST_STEPS)
 
 
 def _submit(worker: Worker, given: Mapping[str, Any]) -> Callable[[], Any]:
@@ -234,6 +241,7 @@ _ALL = (
     Scenario("answer", partial(_conversing, _TWINS, 3), partial(_think, 3)),
     _verification("verify_happened", arrives=True),
     _verification("verify_not_happened", arrives=False),
+    Scenario("started", lambda hand, item: hand.submit("shipping", item), _start, doubt="call"),
     Scenario("mixed_steps", partial(_begun, "mixing"), _continue, doubt="call", commits=(2, 3)),
     Scenario("unheard_step", partial(_begun, "mixing"), _continue_unheard, doubt="call", commits=(2, 4)),
     Scenario("entered_first", partial(_begun, "entering_first"), _continue),
