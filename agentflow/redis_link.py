@@ -38,6 +38,7 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
         )
+        self._packer = self._source.make_connection()
         self._idle: deque[ConnectionInterface] = deque()
         self._pid = os.getpid()
 
@@ -52,14 +53,34 @@ class RedisLink:
 
     def ask_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one go and return their answers; raise the first that is an error, once all are here."""
-        kept = self._take()
-        if kept is not None:
-            try:
-                return self._exchange(kept, commands)
-            except ConnectionLost:
-                # The server may have been started anew since the last call. What it had taken is done twice, then.
-                pass
-        return self._exchange(self._source.make_connection(), commands)
+        packed = b"".join(self._packer.pack_commands(commands))  # type: ignore[no-untyped-call]  # redis-py has no types here
+        try:
+            answers = self.exchange(packed, len(commands))
+        except ConnectionLost:
+            # The server may have been started anew since the last call. What it had taken is done twice, then.
+            answers = self.exchange(packed, len(commands), fresh=True)
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
+        return answers
+
+    def exchange(self, packed: bytes, commands: int, *, fresh: bool = False) -> list[Any]:
+        """Send so many packed commands and return an answer for each, errors among them.
+
+        Raise redis-py's ConnectionError where the connection is lost. A kept one may have been dead for long; one that
+        is `fresh` is not.
+        """
+        kept = None if fresh else self._take()
+        connection = self._source.make_connection() if kept is None else kept
+        try:
+            connection.send_packed_command((packed,))  # type: ignore[no-untyped-call]
+            answers = [_answer(connection) for _ in range(commands)]
+        except BaseException:
+            # An answer that comes later would be taken for the next call's.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        self._idle.append(connection)
+        return answers
 
     def close(self) -> None:
         """Close this process's connections that nobody uses just now."""
@@ -74,20 +95,6 @@ class RedisLink:
             return self._idle.pop()
         except IndexError:
             return None
-
-    def _exchange(self, connection: ConnectionInterface, commands: Sequence[Command]) -> list[Any]:
-        try:
-            connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
-            answers = [_answer(connection) for _ in commands]
-        except BaseException:
-            # An answer that comes later would be taken for the next call's.
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-        self._idle.append(connection)
-        for answer in answers:
-            if isinstance(answer, ResponseError):
-                raise answer
-        return answers
 
 
 def _answer(connection: ConnectionInterface) -> Any:

@@ -1,23 +1,19 @@
-"""Owns the connections to Redis: one for each thread, made after the fork, and an outage that is remembered."""
+"""Owns the way to the scripts in Redis: outages are remembered, and what a lost answer may have got is taken back."""
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from redis import Connection, ConnectionPool
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.retry import Retry
 
 from agentflow.gate.errors import GateUnreachable
 from agentflow.gate.request import Request, loading
+from agentflow.redis_link import RedisLink
 
 log = structlog.get_logger("agentflow.gate")
 
@@ -29,17 +25,7 @@ class Link:
     """Runs scripts. Where Redis does not answer, nobody of this process asks again for a second."""
 
     def __init__(self, redis_url: str, timeout_s: float) -> None:
-        # It parses the URL, and is never asked for its pool: taking and checking costs a third of a round trip.
-        self._source = ConnectionPool.from_url(
-            _address(redis_url),
-            protocol=2,
-            decode_responses=True,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,
-        )
-        self._own = threading.local()
+        self._redis = RedisLink(redis_url, timeout_s=timeout_s, decode_responses=True)
         self._away_until = 0.0
         self._owed: deque[Request] = deque(maxlen=_OWED_AT_MOST)
 
@@ -72,7 +58,7 @@ class Link:
         except ConnectionLost:
             # The server may have been started anew since the last call.
             requests = _behind(undo, requests)
-            replies = self._ask(requests)
+            replies = self._ask(requests, fresh=True)
         unknown = next((place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)), None)
         if unknown is not None:
             # What was asked after it was answered without it, and so is asked again.
@@ -86,37 +72,9 @@ class Link:
         self._ask([loading(script) for script in {each.script for each in requests}])
         return self._ask(requests)
 
-    def _ask(self, requests: Sequence[Request]) -> list[Any]:
-        connection = self._connection()
-        try:
-            connection.send_packed_command((b"".join([each.packed for each in requests]),))  # type: ignore[no-untyped-call]  # redis-py has no types here
-            return [_read(connection) for _ in requests]
-        except BaseException:
-            # An answer that comes later would be taken for the next call's.
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-
-    def _connection(self) -> Connection:
-        if getattr(self._own, "pid", None) != os.getpid():
-            self._own.pid, self._own.connection = os.getpid(), self._source.make_connection()
-        connection: Connection = self._own.connection
-        return connection
+    def _ask(self, requests: Sequence[Request], *, fresh: bool = False) -> list[Any]:
+        return self._redis.exchange(b"".join([each.packed for each in requests]), len(requests), fresh=fresh)
 
 
 def _behind(undo: Request | None, requests: Sequence[Request]) -> Sequence[Request]:
     return requests if undo is None else [undo, *requests]
-
-
-def _read(connection: Connection) -> Any:
-    """Return one answer, an error too: those behind it have to be read all the same."""
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _address(redis_url: str) -> str:
-    """Return a URL as redis-py writes it: a socket's has another scheme in Celery."""
-    if not redis_url.startswith("redis+socket://"):
-        return redis_url
-    return redis_url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")

@@ -55,9 +55,9 @@ def test_messages_that_are_doubled_do_nothing_twice(stack: Stack) -> None:
 
 
 def test_messages_that_are_lost_lose_no_run(stack: Stack) -> None:
-    with Thief(stack.servers.redis_url, QUEUES, most=30) as thief:
+    with Thief(stack.servers.redis_url, QUEUES, most=10) as thief:
         handles = submit_many(stack)
-        until(lambda: thief.stolen == 30, "the theft of 30 messages")
+        until(lambda: thief.stolen == 10, "the theft of 10 messages")
 
     assert_each_happened_once(stack, handles)
 
