@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.declare.registry import Registry
 from agentflow.domain.identity import Worker
@@ -78,7 +77,7 @@ def _runtime(services: Services, port: int) -> Runtime:
     return Runtime(
         database=Database(postgres_url(services.database_url), schema=_SCHEMA, application="agentflow bench", pool=1),
         registry=Registry.of([]),
-        hints=BrokerHints(broker_app(services.redis_url)),
+        hints=BrokerHints(services.redis_url),
         worker=Worker.of_this_process(),
         models=lambda model, api_key=None: client_for(model, api_key=api_key),
         isolated=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentflow.broker.celery_app import TRANSPORT_OPTIONS
+from agentflow.broker.options import TRANSPORT_OPTIONS
 from agentflow.settings import settings
 
 # A message is a hint: recovery comes from leases in Postgres, so a message is gone once a worker has it.

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from agentflow.broker.batching import EventBatch
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.events import EventStream
 from agentflow.broker.hints import BrokerHints
 from agentflow.declare.delivery import DeliveryKind
@@ -95,7 +94,7 @@ class Process:
 
     def hints(self) -> BrokerHints:
         """Return a way to the broker."""
-        return BrokerHints(broker_app(services.redis_url))
+        return BrokerHints(services.redis_url)
 
     def model_client(self, model: str, api_key: str | None = None) -> ModelClient:
         """Return the client of a model."""

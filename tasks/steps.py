@@ -8,6 +8,7 @@ from celery import Task
 from celery.exceptions import Ignore, Retry
 
 from agentflow.declare.agent import Agent
+from agentflow.domain.hint import ADVANCE_TASK
 from agentflow.engine.executor import execute_step
 from agentflow.engine.planning import MODEL_TASK
 from agentflow.engine.runtime import RECORD_MARGIN_S
@@ -20,6 +21,7 @@ from .telling import StepFailed, Telling, Told, telling_of
 
 # The pool's own limit is behind the dead man's timer: for a process whose timer was never armed.
 _BEHIND_THE_TIMER_S = 5.0
+_DECISION_S = 60.0
 
 
 class StepTask(Task):
@@ -60,6 +62,8 @@ def limit_steps(queues: Collection[str]) -> None:
     timeouts = dict(_timeouts())
     served = max((timeout_s for queue, timeout_s in _served() if queue in queues), default=0.0)
     goes_on = settings().continue_steps > 1
+    # A decision may hang in a user's code for ever; the time of a step that it goes on to comes on top.
+    timeouts[ADVANCE_TASK] = _DECISION_S
     for name, own_s in timeouts.items():
         longest_s = settings().continue_s + max(own_s, served) if goes_on else own_s
         app.tasks[name].time_limit = longest_s + RECORD_MARGIN_S + _BEHIND_THE_TIMER_S

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
-from celery import Celery
 
 from agentflow.broker.messages import ids_in, message_of
 from agentflow.domain.hint import Hint
@@ -27,8 +26,8 @@ class BrokerHints:
     FLUSHALL a kept connection would publish to nowhere without an error.
     """
 
-    def __init__(self, app: Celery) -> None:
-        self._link = RedisLink(app.conf.broker_url, timeout_s=_TIMEOUT_S)
+    def __init__(self, redis_url: str) -> None:
+        self._link = RedisLink(redis_url, timeout_s=_TIMEOUT_S)
         self._silent_until = 0.0
 
     def publish(self, hints: Sequence[Hint]) -> bool:

@@ -247,11 +247,10 @@ class Client:
         return breakers_of(self.agents(), queues)
 
     def _broker_hints(self, redis_url: str) -> HintPublisher:
-        # Celery takes a second to import: whoever brings hints of their own, or only reads, does without.
-        from agentflow.broker.celery_app import broker_app
+        # Whoever brings hints of their own, or only reads, does without the broker's library.
         from agentflow.broker.hints import BrokerHints
 
-        broker = BrokerHints(broker_app(redis_url))
+        broker = BrokerHints(redis_url)
         self._open.callback(broker.close)
         return broker
 

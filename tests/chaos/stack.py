@@ -14,7 +14,6 @@ from typing import Self
 from sqlalchemy import Engine
 
 from agentflow import Client
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.local import status
 from agentflow.settings import postgres_url
@@ -84,7 +83,7 @@ class Stack:
     @cached_property
     def hints(self) -> BrokerHints:
         """The broker itself, for hints that are doubled."""
-        hints = BrokerHints(broker_app(self.servers.redis_url))
+        hints = BrokerHints(self.servers.redis_url)
         self._open.callback(hints.close)
         return hints
 

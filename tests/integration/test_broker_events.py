@@ -14,7 +14,6 @@ from celery.app.task import Context
 from celery.events.state import State, Task
 
 from agentflow.broker.batching import EventBatch
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.events import EventStream
 from agentflow.domain.claim import ClaimAnswer, Refused
 from agentflow.domain.hint import Hint
@@ -23,6 +22,7 @@ from agentflow.engine.executor import Ending
 from agentflow.local import attach
 from agentflow.local.address import choose_port
 from tasks.continued import Announcer
+from tests.integration.broker_app import broker_app
 from tests.integration.workers.listening import Listener
 from tests.integration.workers.waiting import until
 

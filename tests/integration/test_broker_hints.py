@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.domain.hint import Hint, advance_hint, relay_hint
 from agentflow.local import attach
@@ -32,7 +31,7 @@ def server(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def hints(redis_url: str) -> Iterator[BrokerHints]:
-    published = BrokerHints(broker_app(redis_url))
+    published = BrokerHints(redis_url)
     yield published
     published.close()
 
@@ -88,7 +87,7 @@ def test_what_is_no_hint_is_told_from_a_broker_that_is_gone(
 
 
 def test_a_broker_that_is_gone_costs_a_hint_and_raises_nothing() -> None:
-    hints = BrokerHints(broker_app(f"redis://127.0.0.1:{choose_port()}/0"))
+    hints = BrokerHints(f"redis://127.0.0.1:{choose_port()}/0")
 
     assert not hints.publish([advance_hint(RUN, "coordinator")])
     with pytest.raises(OSError, match="does not answer"):

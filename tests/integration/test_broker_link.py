@@ -14,7 +14,6 @@ import redis
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as AnswerMissing
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.domain.hint import advance_hint
 from agentflow.local import attach
@@ -110,7 +109,7 @@ def test_password_and_database_of_the_url_are_used(redis_url: str, server: redis
     try:
         address = redis_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
         url = f"redis://:p%40ss%2Fword@{address}/{number}"
-        assert BrokerHints(broker_app(url)).publish([advance_hint("r", "coordinator")])
+        assert BrokerHints(url).publish([advance_hint("r", "coordinator")])
         with redis.Redis.from_url(url) as there:
             assert there.llen("coordinator") == 1
         assert RedisLink(url, timeout_s=1.0).database == number
@@ -128,7 +127,7 @@ def test_a_socket_is_written_as_celery_writes_it(tmp_path: Path) -> None:
 
 def test_hints_go_out_again_a_second_after_the_broker_came_back(tmp_path: Path) -> None:
     with Servers(tmp_path) as servers:
-        hints = BrokerHints(broker_app(servers.redis_url))
+        hints = BrokerHints(servers.redis_url)
         assert hints.publish([advance_hint("r", "coordinator")])
         servers.take_redis_down()
         assert not hints.publish([advance_hint("r", "coordinator")])
@@ -138,7 +137,7 @@ def test_hints_go_out_again_a_second_after_the_broker_came_back(tmp_path: Path) 
 
 
 def test_after_a_failure_nobody_is_kept_waiting_by_the_next_try(redis_url: str, server: redis.Redis) -> None:
-    hints = BrokerHints(broker_app(redis_url))
+    hints = BrokerHints(redis_url)
     assert hints.publish([advance_hint("r", "coordinator")])
     pid = server.info("server")["process_id"]
     os.kill(pid, signal.SIGSTOP)

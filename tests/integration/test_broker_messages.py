@@ -12,11 +12,11 @@ from celery import Task as TaskOfCelery
 from celery.contrib.testing.worker import start_worker
 from celery.events.state import State, Task
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.dispatcher import BatchedEvents
 from agentflow.broker.hints import BrokerHints
 from agentflow.domain.hint import Hint, advance_hint, relay_hint
 from agentflow.local import attach
+from tests.integration.broker_app import broker_app
 from tests.integration.workers.listening import Listener
 from tests.integration.workers.waiting import until
 
@@ -31,7 +31,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def hints(redis_url: str) -> Iterator[BrokerHints]:
-    published = BrokerHints(broker_app(redis_url))
+    published = BrokerHints(redis_url)
     yield published
     published.close()
 

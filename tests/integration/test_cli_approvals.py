@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.local import attach
 from agentflow.settings import postgres_url
@@ -192,7 +191,7 @@ def test_expired_approval_is_shown_as_such_and_refused(desk: Desk) -> None:
 
 def oldest(desk: Desk, queue: str) -> tuple[str, int | None] | None:
     """Return run and step of the oldest hint in a queue of the real broker."""
-    broker = BrokerHints(broker_app(desk.redis_url))
+    broker = BrokerHints(desk.redis_url)
     try:
         return broker.oldest(queue)
     finally:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from agentflow import Agent, Pipeline, ToolError, tool
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.local import attach
 from agentflow.settings import postgres_url
@@ -147,7 +146,7 @@ def test_cancel_says_where_the_run_stands_and_hints_a_worker(desk: Desk) -> None
     written = desk.said("cancel", run_id, "--by", "ada", "--reason", "a mistake")
 
     assert written == f"run {run_id} is pending and is asked to stop\n"
-    hints = BrokerHints(broker_app(desk.redis_url))
+    hints = BrokerHints(desk.redis_url)
     assert hints.oldest("coordinator") is not None
     hints.close()
     desk.hands.work()

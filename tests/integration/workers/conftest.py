@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pytest_celery import CeleryBrokerCluster, CeleryWorkerCluster  # type: ignore[import-untyped]
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.llm.server import ModelServer
 from agentflow.testing.databases import Databases
+from tests.integration.broker_app import broker_app
 from tests.integration.workers.broker import BrokerNode
 from tests.integration.workers.listening import Listener
 from tests.integration.workers.scripts import answer

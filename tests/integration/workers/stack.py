@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from pytest_celery import CeleryWorkerCluster  # type: ignore[import-untyped]
 
 from agentflow import Client
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.client.handle import RunHandle
 from agentflow.settings import Settings
@@ -54,7 +53,7 @@ class Stack:
         self.nodes: list[WorkerNode] = []
         settings = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(servers.redis_url))
         self.client = Client(settings=settings)
-        self.hints = BrokerHints(broker_app(servers.redis_url))
+        self.hints = BrokerHints(servers.redis_url)
         self._folder = folder
         self._environment = {
             "AGENTFLOW_DATABASE_URL": database_url,

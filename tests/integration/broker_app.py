@@ -1,20 +1,10 @@
-"""The Celery application as clients and workers alike need it to speak to the broker."""
+"""Owns a Celery application that reads and writes the broker as any other would."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 
-# Without socket timeouts, publishing to a broker that hangs blocks until it comes back.
-TRANSPORT_OPTIONS: dict[str, Any] = {
-    "socket_timeout": 10.0,
-    "socket_connect_timeout": 3.0,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-    "retry_on_timeout": False,
-    "max_retries": 0,
-}
+from agentflow.broker.options import TRANSPORT_OPTIONS
 
 
 def broker_app(redis_url: str) -> Celery:
