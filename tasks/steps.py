@@ -8,7 +8,6 @@ from celery import Task
 from celery.exceptions import Ignore, Retry
 
 from agentflow.declare.agent import Agent
-from agentflow.domain.hint import ADVANCE_TASK
 from agentflow.engine.executor import execute_step
 from agentflow.engine.planning import MODEL_TASK
 from agentflow.engine.runtime import RECORD_MARGIN_S
@@ -16,6 +15,7 @@ from agentflow.engine.undoing import APPROVAL_TASK
 from agentflow.settings import settings
 
 from .app import app
+from .coordinator import advance
 from .process import process
 from .telling import StepFailed, Telling, Told, telling_of
 
@@ -63,7 +63,7 @@ def limit_steps(queues: Collection[str]) -> None:
     served = max((timeout_s for queue, timeout_s in _served() if queue in queues), default=0.0)
     goes_on = settings().continue_steps > 1
     # A decision may hang in a user's code for ever; the time of a step that it goes on to comes on top.
-    timeouts[ADVANCE_TASK] = _DECISION_S
+    timeouts[advance.name] = _DECISION_S
     for name, own_s in timeouts.items():
         longest_s = settings().continue_s + max(own_s, served) if goes_on else own_s
         app.tasks[name].time_limit = longest_s + RECORD_MARGIN_S + _BEHIND_THE_TIMER_S
