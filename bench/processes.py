@@ -31,11 +31,13 @@ def forget_own_services() -> None:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = _LOOPBACK
 
 
-def start(*arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> Process:
-    """Start `agentflow ARGUMENTS` in a folder, whose `log` takes what it says."""
+def start(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, module: str = "agentflow"
+) -> Process:
+    """Start `agentflow ARGUMENTS`, or another module, in a folder, whose `log` takes what it says."""
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", _attached.name, "agentflow", *arguments],
+            [sys.executable, "-m", _attached.name, module, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             stdin=subprocess.PIPE,

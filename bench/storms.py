@@ -20,7 +20,7 @@ from tests.integration.faulty import Answer, Arrival, FaultyServer
 from tests.integration.storm_answers import Crowd, Storm
 from tests.integration.workers.agents.storms import SLOTS, STORMY
 
-_PARKED, _OPEN_S, _CALL_S = 1_000, 45.0, 0.1
+_PARKED, _OPEN_S, _CALL_S = 500, 30.0, 0.1
 _THROTTLED, _PATIENCE_S, _GOAL_PERCENT = 200, 3.0, 10.0
 _STORMS, _TIME_S, _GOAL_OVER_S = 5, 4.0, 1.0
 _LAST_S = 600.0
@@ -52,7 +52,7 @@ def _measure_drain(stack: Stack, server: FaultyServer) -> Iterator[Figure]:
     gate = RedisGate(stack.redis_url, prefix=prefix, timeout_s=5.0)
     gate.hold_open("fetch", _OPEN_S, "bench")
     handles = _submit(stack, "fetching", _PARKED)
-    until(lambda: _count(stack, _WAITING) == _PARKED, "thousand parked runs", timeout_s=_OPEN_S)
+    until(lambda: _count(stack, _WAITING) == _PARKED, "parked runs", timeout_s=_OPEN_S)
     with redis.Redis.from_url(stack.redis_url, decode_responses=True) as broker:
         # What the sweeper hinted again while the queues were long is still to be seen and dropped.
         until(lambda: not any(broker.llen(queue) for queue in _QUEUES), "end of the messages", timeout_s=_OPEN_S)

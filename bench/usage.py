@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -14,6 +15,9 @@ from agentflow.local import status
 
 Names = Mapping[int, str]
 
+# Of psutil's: a process's own, in user and system mode, and its ended children's.
+_TIMES = 4
+
 
 class Meter:
     """Counts the CPU seconds of some processes from the moment it is made. One that comes later counts as a whole."""
@@ -24,10 +28,14 @@ class Meter:
 
     def by_name(self) -> dict[str, float]:
         """Return the CPU seconds used so far, by the processes' names."""
-        names, used = self._processes(), dict[str, float]()
-        for pid, seconds in _cpu_seconds(names).items():
-            used[names[pid]] = used.get(names[pid], 0.0) + seconds - self._before.get(pid, 0.0)
-        return used
+        return {
+            name: seconds - self._before.get(name, 0.0) for name, seconds in _cpu_seconds(self._processes()).items()
+        }
+
+
+def own_and(names: Names) -> dict[int, str]:
+    """Return processes with this one among them, as the client."""
+    return {**names, os.getpid(): "client"}
 
 
 def servers(data_dir: Path) -> dict[int, str]:
@@ -57,12 +65,13 @@ def memory_mb(pids: Iterable[int]) -> dict[int, float]:
     return found
 
 
-def _cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
-    used = {}
-    for pid in pids:
+def _cpu_seconds(names: Names) -> dict[str, float]:
+    # With what a process's ended children used: a connection's process is gone when the count is taken.
+    used: dict[str, float] = {}
+    for pid, name in names.items():
         with contextlib.suppress(psutil.NoSuchProcess):
             times = psutil.Process(pid).cpu_times()
-            used[pid] = float(times.user + times.system)
+            used[name] = used.get(name, 0.0) + sum(times[:_TIMES])
     return used
 
 
