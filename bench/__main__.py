@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from agentflow import AgentflowError
-from bench import airline, gate, outbox, people, recovery, rest, start, steps, storms
+from bench import airline, gate, outbox, people, profiling, queries, recovery, rest, start, steps, storms
+from bench.charts import draw
 from bench.figures import Broken, Figure, Skipped
 from bench.processes import forget_own_services
-from bench.table import show_json, show_table
+from bench.size import Size, add_size
+from bench.table import Found, json_lines, show_table
 
 _BROKEN = "broken"
+_WIDTH = 140
 
 Measure = Callable[[Path], Iterator[Figure]]
 
@@ -33,36 +38,66 @@ BENCHMARKS: dict[str, Measure] = {
     "rest": rest.measure,
 }
 
+# Those that are taken by name alone, for they take longer than all others together.
+LONG = frozenset({"growth"})
 
-def main() -> int:
-    """Take the benchmarks; 1 where one did not work, 130 where they were stopped."""
+# What looks into the load of the steps, with options of its own.
+LOOKS: dict[str, Callable[[Sequence[str]], int]] = {"profile": profiling.main, "queries": queries.main}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Take the benchmarks, or one look; 1 where something did not work, 130 where it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Takes agentflow's figures on this machine.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; all if not given")
-    parser.add_argument("--json", action="store_true", help="one JSON object per figure")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {min(unknown)!r}; there are {', '.join(BENCHMARKS)}")
     forget_own_services()
     notes = Console(stderr=True, highlight=False)
     try:
-        found = {name: _take(name, notes) for name in asked.names or BENCHMARKS}
+        if arguments and arguments[0] in LOOKS:
+            return LOOKS[arguments[0]](arguments[1:])
+        return _take_all(_read(arguments), notes)
     except KeyboardInterrupt:
         notes.print("Stopped. Everything that was started has ended.")
         return 130
-    if asked.json:
-        show_json(found)
-    else:
-        show_table(Console(highlight=False), found)
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Takes agentflow's figures on this machine.",
+        epilog=f"Other words: {', '.join(LOOKS)}; each has a --help of its own.",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which: {', '.join(BENCHMARKS)}; all if not given, but for the long ones",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per figure in place of the table")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write one JSON object per figure into a file too")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates and costs of the steps, as SVG")
+    add_size(parser)
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {min(unknown)!r}; there are {', '.join(BENCHMARKS)}")
+    return asked
+
+
+def _take_all(asked: argparse.Namespace, notes: Console) -> int:
+    benchmarks: dict[str, Measure] = {**BENCHMARKS, "steps": partial(steps.measure, size=Size.read(asked))}
+    found = {name: _take(name, benchmarks[name], notes) for name in asked.names or _usual()}
+    _show(asked, found)
     return int(any(isinstance(figures, str) and figures.startswith(_BROKEN) for figures in found.values()))
 
 
-def _take(name: str, notes: Console) -> Sequence[Figure] | str:
+def _usual() -> list[str]:
+    return [name for name in BENCHMARKS if name not in LONG]
+
+
+def _take(name: str, measure: Measure, notes: Console) -> Sequence[Figure] | str:
     notes.print(f"{name} ...", end=" ")
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as folder:
-            found = list(BENCHMARKS[name](Path(folder)))
+            found = list(measure(Path(folder)))
     except Skipped as reason:
         notes.print("skipped")
         return f"skipped: {reason}"
@@ -73,5 +108,23 @@ def _take(name: str, notes: Console) -> Sequence[Figure] | str:
     return found
 
 
+def _show(asked: argparse.Namespace, found: Found) -> None:
+    lines = "".join(f"{line}\n" for line in json_lines(found))
+    if asked.out:
+        asked.out.write_text(lines, encoding="utf-8")
+    if asked.plot:
+        asked.plot.write_text(draw(found), encoding="utf-8")
+    if asked.json:
+        sys.stdout.write(lines)
+    else:
+        show_table(_page(), found)
+
+
+def _page() -> Console:
+    # A pipe has no width: the tables' own, where they are not to be broken.
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -18,17 +18,31 @@ class Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `below` is its goal, where it has one."""
+    """One figure of the work in one `form`, where it has several.
+
+    Its goal, where it has one, is to stay `below` a value, or to reach the one that it should be `above`.
+    """
 
     name: str
     value: float
     unit: str
     below: float | None = None
+    above: float | None = None
+    form: str | None = None
 
     @property
     def is_met(self) -> bool | None:
         """Whether the goal is met; None where there is none."""
-        return None if self.below is None else self.value < self.below
+        if self.below is None and self.above is None:
+            return None
+        return (self.below is None or self.value < self.below) and (self.above is None or self.value >= self.above)
+
+    @property
+    def goal(self) -> str:
+        """The goal in words; empty where there is none."""
+        bounds = [f"< {self.below:.4g}"] if self.below is not None else []
+        bounds += [f">= {self.above:.4g}"] if self.above is not None else []
+        return f"{' and '.join(bounds)} {self.unit}".rstrip() if bounds else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the figure as JSON data."""

@@ -1,27 +1,42 @@
-"""Measures the floor under a step: one transaction of an update and an insert, in a loop, on the same server."""
+"""Measures the floor under a step: pgbench's rate of one transaction of an update and an insert, 8 connections."""
 
 from __future__ import annotations
 
-import time
+import os
+import re
+import subprocess
+import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - the driver writes its classes small
 
+from agentflow.local.binaries import find_postgres
+from bench.figures import Broken, Skipped
 from bench.usage import Meter
 
-# As many as the default pool has processes.
-CONNECTIONS = 2
+CONNECTIONS = 8
 
-_LONG_S = 3.0
+_LONG_S = 3
+_THREADS = 2
+_ROWS = 10_000
 _TABLES = """
 create table if not exists bench_counters (id integer primary key, value integer not null);
-insert into bench_counters select number, 0 from generate_series(0, %s) number on conflict do nothing;
-create table if not exists bench_entries (id integer not null, value integer not null)
+insert into bench_counters select number, 0 from generate_series(1, %s) number on conflict do nothing;
+create table if not exists bench_entries (id integer not null, value text not null);
 """
+_SCRIPT = f"""
+\\set chosen random(1, {_ROWS})
+begin;
+update bench_counters set value = value + 1 where id = :chosen;
+insert into bench_entries values (:chosen, '{"result " * 8}');
+commit;
+"""
+_DONE = re.compile(r"transactions actually processed: (\d+)")
+_RATE = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +47,34 @@ class Floor:
     cpu_s_per_1000: float
 
 
-def measure_floor(database_url: str, meter: Callable[[], Meter]) -> Floor:
-    """Run a few loops side by side; `meter` makes one that counts what server and clients use."""
+def measure_floor(database_url: str, meter: Callable[[], Meter], *, seconds: int = _LONG_S) -> Floor:
+    """Run pgbench for a while; `meter` makes one that counts what the server and this process's children use."""
     address = database_url.replace("+psycopg2", "", 1)
-    with ExitStack() as open_, ThreadPoolExecutor(CONNECTIONS) as threads:
-        connections = [open_.enter_context(closing(psycopg2.connect(address))) for _ in range(CONNECTIONS)]
-        with connections[0], connections[0].cursor() as cursor:
-            cursor.execute(_TABLES, [CONNECTIONS])
-        counted = meter()
-        done = sum(threads.map(_loop, connections, range(CONNECTIONS)))
-        return Floor(done / _LONG_S, sum(counted.by_name().values()) / done * 1000)
+    with closing(psycopg2.connect(address)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(_TABLES, [_ROWS])
+    counted = meter()
+    said = _pgbench(address, seconds)
+    done, rate = _DONE.search(said), _RATE.search(said)
+    if not done or not rate or not int(done[1]):
+        raise Broken(f"pgbench did no transactions: {said[-500:]}")
+    return Floor(float(rate[1]), sum(counted.by_name().values()) / int(done[1]) * 1000)
 
 
-def _loop(connection: Connection, number: int) -> int:
-    done, end = 0, time.monotonic() + _LONG_S
-    while time.monotonic() < end:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("update bench_counters set value = value + 1 where id = %s", [number])
-            cursor.execute("insert into bench_entries values (%s, %s)", [number, done])
-        done += 1
-    return done
+def _pgbench(address: str, seconds: int) -> str:
+    program = find_postgres().path.with_name("pgbench")
+    if not program.exists():
+        raise Skipped(f"there is no pgbench beside {str(program.with_name('postgres'))!r}")
+    parts = urlsplit(address)
+    with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as folder:
+        script = Path(folder, "floor.sql")
+        script.write_text(_SCRIPT, encoding="utf-8")
+        place = ["-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username)]
+        shape = ["-n", "-M", "prepared", "-c", str(CONNECTIONS), "-j", str(_THREADS), "-T", str(seconds)]
+        done = subprocess.run(
+            [str(program), *place, *shape, "-f", str(script), parts.path.lstrip("/")],
+            env={**os.environ, "PGPASSWORD": unquote(parts.password or "")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return done.stdout if done.returncode == 0 else done.stderr
