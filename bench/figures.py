@@ -57,4 +57,6 @@ def spread(name: str, values: Sequence[float], unit: str, below: float) -> Itera
 
 def percentile(values: Sequence[float], percent: int) -> float:
     """Return the value that this share of the values does not exceed."""
+    if len(values) == 1:
+        return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
