@@ -20,6 +20,7 @@ from agentflow.engine.sweeper import DEAD_S, GAP_S, GRACE_S
 from agentflow.store import sweeps
 from agentflow.store.database import Transaction
 from agentflow.store.workers import Judge
+from bench.counters import SETTLE_S
 from bench.figures import Broken, Figure
 from bench.stack import Stack
 from bench.usage import Meter
@@ -27,7 +28,7 @@ from bench.waiting import rest, until
 
 RUNS = 10_000
 
-_SETTLE_S, _LONG_S = 5.0, 20.0
+_LONG_S = 20.0
 _MOST = 500
 _LOOKS = 20
 # The goals: what noise there is between two looks at the same stack at rest.
@@ -70,10 +71,10 @@ def measure(folder: Path) -> Iterator[Figure]:
     """Yield the figures of a stack at rest without the runs, then with them, then of one approval among them."""
     with Stack(folder, {"AGENTFLOW_AGENTS": "bench.people"}) as stack:
         run_id = _waiting_run(stack)
-        rest(_SETTLE_S)
+        rest(SETTLE_S)
         before, sweep_before = _rest(stack), _sweep_ms(stack)
         _copy(stack, run_id)
-        rest(_SETTLE_S)
+        rest(SETTLE_S)
         after, sweep_after = _rest(stack), _sweep_ms(stack)
         yield Figure("transactions at rest, nobody waiting", before["transactions"], "/s")
         yield Figure(

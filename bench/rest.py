@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import usage
+from bench.counters import SETTLE_S
 from bench.figures import Figure
 from bench.project import AGENT, QUESTION, Dev, developing, make_project
 from bench.servers import COUNTING_STATEMENTS, connect, set_up_postgres
@@ -15,7 +16,7 @@ from bench.usage import Meter
 from bench.waiting import rest
 
 _RUNS_BEFORE = 10
-_SETTLE_S, _LONG_S = 5.0, 20.0
+_LONG_S = 20.0
 _MEMORY_GOAL_MB, _CPU_GOAL_PERCENT, _QUERIES_GOAL = 1000.0, 3.0, 10.0
 _ASKED = """
 select (select xact_commit + xact_rollback from pg_stat_database where datname = current_database()),
@@ -38,7 +39,7 @@ def measure(folder: Path) -> Iterator[Figure]:
     with developing(project) as dev:
         for handle in [dev.client.submit(AGENT, QUESTION) for _ in range(_RUNS_BEFORE)]:
             handle.result(60)
-        rest(_SETTLE_S)
+        rest(SETTLE_S)
         meter, before = Meter(dev.processes), _asked(dev)
         rest(_LONG_S)
         after = _asked(dev)
