@@ -1,4 +1,4 @@
-"""agentflow beside its peers: `python -m bench.peers [--rounds N] [--runs N] [--only NAME ...]`.
+"""agentflow beside its peers: `python -m bench.peers [--rounds N] [--runs N] [--only NAME ...]`, or `make bench-peers`.
 
 The common work is a run of five steps, one after the other, that do nothing and return a small dict; each step's
 result is durable in Postgres before the next step begins. Every peer does it on the same servers, in a database that
@@ -11,6 +11,7 @@ servers.py         Postgres and Valkey, which all share
 crew.py            a peer's processes
 measuring.py       one measurement of one peer: alone, then all at once
 floor.py           the floor
+rounds.py          who is measured when
 outcomes.py        medians of the rounds, and ratios
 table.py, plot.py  how they are shown
 

@@ -12,6 +12,11 @@ REFERENCES = ("absurd", "dbos", "celery")
 KINDS = ("client", "workers", "Postgres", "Valkey")
 
 
+def is_outcome(line: Mapping[str, Any]) -> bool:
+    """Tell an outcome from the line that says what all have in common."""
+    return "peer" in line
+
+
 def names(outcomes: Sequence[Outcome]) -> list[str]:
     """Return the peers, those with figures, fastest first, before those without."""
     rates = {
@@ -56,6 +61,11 @@ def of_floor(outcomes: Sequence[Outcome], name: str) -> float | None:
         if each["peer"] == name and "steps_per_s" in each
     ]
     return median(found) if found else None
+
+
+def settings(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Return the peers' versions and settings, by peer."""
+    return {each["peer"]: f"{each['version']}, {each['setting']}" for each in outcomes if "setting" in each}
 
 
 def missing(outcomes: Sequence[Outcome]) -> dict[str, str]:

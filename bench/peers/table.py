@@ -11,14 +11,16 @@ from bench.peers.outcomes import (
     KINDS,
     REFERENCES,
     Outcome,
+    is_outcome,
     median_of,
     missing,
     names,
     of_floor,
     ratio,
+    settings,
     split_of,
     values,
-)
+)  # fmt: skip
 
 _BIG, _SMALL = 100, 10
 _TIMES = ("p50_ms", "p95_ms", "foreign_cpu_share")
@@ -26,15 +28,18 @@ _COSTS = ("cpu_s_per_1000_steps",)
 _PER_STEP = ("transactions_per_step", "wal_kb_per_step")
 
 
-def show(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Show medians by peer, ratios to the references, and why a peer has no figures."""
+def show(console: Console, lines: Sequence[Outcome]) -> None:
+    """Show medians by peer, ratios to the references, on what and with which settings, and why a peer has no figures."""
+    outcomes = [line for line in lines if is_outcome(line)]
     _show(console, ("", "steps/s", "lowest to highest", "alone: p50 ms", "p95 ms", "foreign CPU"), rate_rows(outcomes))
     cpu = ("", "CPU s per 1,000", *KINDS, "trans- actions", "WAL kB")
     _show(console, cpu, cost_rows(outcomes))
     used = [f"{reference}, CPU" for reference in REFERENCES]
     _show(console, ("ratios to", "floor", *REFERENCES, *used), ratio_rows(outcomes))
-    for name, reason in missing(outcomes).items():
-        console.print(f"{name}: {reason}")
+    for common in (line for line in lines if not is_outcome(line)):
+        console.print(_named(common), markup=False)
+    for name, words in [*settings(outcomes).items(), *missing(outcomes).items()]:
+        console.print(f"{name}: {words}", markup=False)
 
 
 def rate_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
@@ -79,6 +84,13 @@ def rounded(value: float | None) -> str:
     if value >= _BIG:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= _SMALL else f"{value:.2f}"
+
+
+def _named(common: Outcome) -> str:
+    """Return what all have in common as names and values; a part of it has a line of its own."""
+    plain = [f"{name} {value}" for name, value in common.items() if not isinstance(value, dict)]
+    parts = [f"{name}: {_named(value)}" for name, value in common.items() if isinstance(value, dict)]
+    return "\n".join([", ".join(plain), *parts])
 
 
 def _medians(outcomes: Sequence[Outcome], name: str, figures: Sequence[str]) -> list[str]:
