@@ -5,7 +5,7 @@ result is durable in Postgres before the next step begins. Every peer does it on
 is made for it, and every measurement comes right after one of the floor: bare transactions on that server.
 
 catalogue.py       who takes part, with which settings, and what tells that a run of it is done
-environments.py    a virtualenv for each peer, of the packages that pins/ names
+environments.py    a virtualenv for each peer, of what pins/ names, which is made on first use
 inside.py          what runs in there: a peer's module, to make its tables, to work or to submit
 servers.py         Postgres and Valkey, which all share
 crew.py            a peer's processes
@@ -15,5 +15,6 @@ rounds.py          who is measured when
 outcomes.py        medians of the rounds, and ratios
 table.py, plot.py  how they are shown
 
-The other modules are the peers. They and work.py import nothing of agentflow, for their environments have none.
+The other modules are the peers. All but agentflow_itself.py, inside.py and work.py too, import nothing of agentflow: their environments
+have none.
 """

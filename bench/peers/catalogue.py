@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -32,6 +33,11 @@ def _rows(query: str) -> Done:
 def _all_results(watch: Watch) -> int:
     """Each step leaves one key; in a chain the last result may be stored before the one before it."""
     return watch.keys() // STEPS
+
+
+def _all_submitted(_watch: Watch) -> int:
+    """Its client waits itself: what it has submitted is done."""
+    return sys.maxsize
 
 
 _RUNS = _rows("agentflow.agent_runs where status = 'done'")
@@ -73,6 +79,10 @@ PEERS = {
         Peer(
             "langgraph", "langgraph", "2 processes of 8 threads, durability sync; no queue",
             _rows(f"checkpoints where (metadata ->> 'step')::integer = {STEPS}"), "langgraph", "langgraph", (),
+        ),
+        Peer(
+            "restate", "restate", "its own server with RocksDB, 2 processes, 64 calls at a time; nothing in Postgres",
+            _all_submitted, "restate-sdk", "restate", ("server", "handler"),
         ),
     )
 }  # fmt: skip

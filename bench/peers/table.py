@@ -29,7 +29,7 @@ _PER_STEP = ("transactions_per_step", "wal_kb_per_step")
 
 
 def show(console: Console, lines: Sequence[Outcome]) -> None:
-    """Show medians by peer, ratios to the references, on what and with which settings, and why a peer has no figures."""
+    """Show medians by peer, ratios to the references, on what it was and how, and why a peer has no figures."""
     outcomes = [line for line in lines if is_outcome(line)]
     _show(console, ("", "steps/s", "lowest to highest", "alone: p50 ms", "p95 ms", "foreign CPU"), rate_rows(outcomes))
     cpu = ("", "CPU s per 1,000", *KINDS, "trans- actions", "WAL kB")
