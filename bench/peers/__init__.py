@@ -15,6 +15,6 @@ rounds.py          who is measured when
 outcomes.py        medians of the rounds, and ratios
 table.py, plot.py  how they are shown
 
-The other modules are the peers. All but agentflow_itself.py, inside.py and work.py too, import nothing of agentflow: their environments
-have none.
+The other modules are the peers. Their environments have nothing of agentflow: work.py, inside.py and they import none
+of it, but for agentflow_itself.py.
 """

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import re
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,8 @@ from urllib.parse import urlsplit
 import psycopg2
 
 from bench.figures import Broken
-from bench.floor import measure_floor
 from bench.peers.servers import Servers
-from bench.usage import Meter, Names
+from bench.peers.work import do_step
 
 CONNECTIONS = 8
 
@@ -26,12 +30,8 @@ create table steps (run_id integer not null, number bigint generated always as i
     created_at timestamptz not null default now(), primary key (run_id, number));
 insert into runs select number, 0, now() from generate_series(1, {_ROWS}) number
 """
-_SCRIPT = f"""\\set run random(1, {_ROWS})
-begin;
-update runs set current = current + 1, updated_at = now() where id = :run;
-insert into steps (run_id, result) values (:run, '{{"step": 1, "value": "{"v" * 40}"}}');
-commit;
-"""
+_UPDATE = "update runs set current = current + 1, updated_at = now() where id = :run"
+_INSERT = f"insert into steps (run_id, result) values (:run, '{json.dumps(do_step(1))}')"
 _PER_SECOND = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 
 
@@ -49,23 +49,19 @@ class Floor:
 
 def take_floor(servers: Servers, folder: Path) -> Floor:
     """Measure it in a database of its own."""
-    url = servers.fresh_database("bench_floor")
     pgbench = servers.programs / "pgbench"
-    if pgbench.is_file():
-        return Floor(_by_pgbench(pgbench, url, folder), f"pgbench, {CONNECTIONS} connections")
-
-    def processes() -> Names:
-        return {**servers.processes(), os.getpid(): "client"}
-
-    return Floor(measure_floor(url, lambda: Meter(processes)).per_second, "loops in Python")
+    with servers.database("bench_floor") as url:
+        with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(_TABLES)
+        if pgbench.is_file():
+            return Floor(_by_pgbench(pgbench, url, folder), f"pgbench, {CONNECTIONS} connections")
+        return Floor(_by_loops(url), f"loops in Python, {CONNECTIONS} connections")
 
 
 def _by_pgbench(program: Path, url: str, folder: Path) -> float:
-    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute(_TABLES)
-    connection.close()
     script, place = folder / "floor.sql", urlsplit(url)
-    script.write_text(_SCRIPT, encoding="utf-8")
+    lines = (f"\\set run random(1, {_ROWS})", "begin;", f"{_UPDATE};", f"{_INSERT};", "commit;")
+    script.write_text("\n".join(lines), encoding="utf-8")
     options = f"--no-vacuum --protocol=prepared --client={CONNECTIONS} --jobs={_THREADS} --time={_LONG_S}".split()
     done = subprocess.run(
         [str(program), *options, f"--file={script}", f"--host={place.hostname}", f"--port={place.port}",
@@ -76,3 +72,21 @@ def _by_pgbench(program: Path, url: str, folder: Path) -> float:
     if not found:
         raise Broken(f"pgbench measured nothing: {done.stderr.strip()[-300:]}")
     return float(found[1])
+
+
+def _by_loops(url: str) -> float:
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        return sum(threads.map(_loop, [url] * CONNECTIONS)) / _LONG_S
+
+
+def _loop(url: str) -> int:
+    done, statements = 0, [each.replace(":run", "%(run)s") for each in (_UPDATE, _INSERT)]
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        end = time.monotonic() + _LONG_S
+        while time.monotonic() < end:
+            run = random.randint(1, _ROWS)
+            for statement in statements:
+                cursor.execute(statement, {"run": run})
+            connection.commit()
+            done += 1
+    return done

@@ -61,8 +61,8 @@ class Rounds:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
             try:
                 floor = take_floor(servers, Path(folder))
-                url = servers.fresh_database(f"bench_{name.replace('-', '_')}")
-                found = measure(peer, Site(python, Path(folder), url, servers.redis_url), servers, self._plan)
+                with servers.database(f"bench_{peer.module}") as url:
+                    found = measure(peer, Site(python, Path(folder), url, servers.redis_url), servers, self._plan)
             except (Broken, TimeoutError) as error:
                 self._notes.print("broken")
                 return {"skipped": False, "none_because": str(error)}

@@ -48,15 +48,20 @@ class Servers:
             raise Broken("Postgres is gone")
         return Path(found.postgres.program).parent
 
-    def fresh_database(self, name: str) -> str:
-        """Make a database in place of the last one of that name, empty Valkey, and return the database's URL."""
-        self._ask(f'drop database if exists "{name}" with (force)')
+    @contextmanager
+    def database(self, name: str) -> Iterator[str]:
+        """Make a database, empty Valkey, and yield the database's URL; drop it at the end, or it would be vacuumed
+        while another one is measured.
+        """
         self._ask(f'create database "{name}"')
         # So that none comes by itself into a measurement.
         self._ask("checkpoint")
         with closing(redis.Redis.from_url(self._services.redis_url)) as valkey:
             valkey.flushall()
-        return f"{_plain(self._services.database_url).rpartition('/')[0]}/{name}"
+        try:
+            yield f"{_plain(self._services.database_url).rpartition('/')[0]}/{name}"
+        finally:
+            self._ask(f'drop database "{name}" with (force)')
 
     def settings(self) -> dict[str, str]:
         """Return Postgres' version, and the settings that durability and speed depend on."""
