@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 _PATIENCE_S = 10.0
 
@@ -33,12 +34,19 @@ def main() -> None:
 
 
 def _submit(connect: Callable[[], Callable[[int], None]]) -> None:
+    asked: SimpleQueue[int] = SimpleQueue()
+    threading.Thread(target=_read, args=(asked,), daemon=True).start()
     submit = connect()
     print("connected", flush=True)
-    for line in sys.stdin:
-        submit(int(line))
+    while True:
+        submit(asked.get())
         print("submitted", flush=True)
-    # Some peers leave threads or processes behind that would go on.
+
+
+def _read(asked: SimpleQueue[int]) -> None:
+    for line in sys.stdin:
+        asked.put(int(line))
+    # At once, amid a submission too, with what the client has started.
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
