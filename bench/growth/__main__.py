@@ -1,0 +1,117 @@
+"""The command: fills tables, runs the load on empty and on full ones, and reports what the tables have become."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from agentflow.store.statements import Statements
+from bench.figures import Figure
+from bench.growth import indexes, report
+from bench.growth.agents import STEPS_VARIABLE
+from bench.growth.comparison import compare, load
+from bench.growth.filling import fill
+from bench.growth.settings import changes_under, try_fillfactors
+from bench.growth.templates import keep_templates
+from bench.loads.queries import Queries, querying
+from bench.processes import forget_own_services
+from bench.stack import Stack
+from bench.table import show_json, show_table
+
+# Seen: 11 kB for a run of ten steps, indexes and its attempts, messages and model calls included.
+_BYTES_PER_STEP = 1_200
+
+
+def main() -> int:
+    """Measure; 1 where there is no room for the tables, 130 where it was stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = _parser().parse_args()
+    forget_own_services()
+    notes = Console(stderr=True, highlight=False)
+    try:
+        with _folder(asked.folder) as folder:
+            free, needed = shutil.disk_usage(folder).free, asked.runs * asked.steps * _BYTES_PER_STEP
+            if free < 2 * needed:
+                notes.print(f"{free / 1e9:.0f} GB are free, and {2 * needed / 1e9:.0f} GB are asked for: fewer --runs")
+                return 1
+            figures = list(_measure(folder, asked, notes))
+    except KeyboardInterrupt:
+        notes.print("Stopped. Everything that was started has ended.")
+        return 130
+    found = {"growth": figures}
+    if asked.json:
+        show_json(found)
+    else:
+        show_table(Console(highlight=False), found)
+    return 0
+
+
+def _measure(folder: Path, asked: argparse.Namespace, notes: Console) -> Iterator[Figure]:
+    told = {"AGENTFLOW_AGENTS": "bench.growth.agents", STEPS_VARIABLE: str(asked.steps)}
+    for name in ("empty", "full"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as other:
+        with Stack(Path(other), told) as empty, Stack(folder / "full", told) as full:
+            with querying(full.database_url) as queries:
+                yield from _fill(full, queries, asked.runs, notes)
+                notes.print(f"{asked.turns} turns of {asked.load} runs each ...")
+                yield from compare(empty, full, runs=asked.load, turns=asked.turns).figures()
+                yield from _report(full, queries, asked, notes)
+
+
+def _fill(stack: Stack, queries: Queries, runs: int, notes: Console) -> Iterator[Figure]:
+    keep_templates(stack, queries)
+    began = time.monotonic()
+    fill(stack.database_url, runs, lambda done: notes.print(f"{done:,} of {runs:,} runs", end="\r"))
+    notes.print()
+    yield Figure("runs in the tables", int(queries.value("select count(*) from agent_runs")), "")
+    yield Figure("steps in the tables", int(queries.value("select count(*) from agent_steps")), "")
+    yield Figure("filled within", time.monotonic() - began, "s")
+
+
+def _report(stack: Stack, queries: Queries, asked: argparse.Namespace, notes: Console) -> Iterator[Figure]:
+    yield from report.sizes(queries)
+    yield from report.updates(changes_under(queries, lambda: load(stack, asked.load)), "as they are")
+    for fillfactor, changes in try_fillfactors(queries, asked.fillfactor, lambda: load(stack, asked.load)):
+        notes.print(f"fillfactor {fillfactor} ...")
+        yield from report.updates(changes, f"fillfactor {fillfactor}")
+    indexes.read_everything(stack.client)
+    plans = indexes.planned(queries, Statements.load(stack.client.database.schema))
+    yield from report.unused(indexes.unused(queries, plans))
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as folder:
+        yield Path(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.growth", description="Shows what a long history costs.")
+    parser.add_argument("--runs", type=int, default=1_000_000, help="how many finished runs the tables get")
+    parser.add_argument("--steps", type=int, default=10, help="how many steps each run has")
+    parser.add_argument("--load", type=int, default=200, help="how many runs the load has")
+    parser.add_argument("--turns", type=int, default=3, help="how often empty and full tables get the load")
+    parser.add_argument(
+        "--fillfactor", type=int, nargs="*", default=[100, 90, 80], help="tried one after the other; none: not at all"
+    )
+    parser.add_argument("--folder", type=Path, help="where the full tables stay, for another try; else they go")
+    parser.add_argument("--json", action="store_true", help="one JSON object per figure")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
