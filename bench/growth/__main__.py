@@ -17,18 +17,21 @@ from rich.console import Console
 from agentflow.store.statements import Statements
 from bench.figures import Figure
 from bench.growth import indexes, report
-from bench.growth.agents import STEPS_VARIABLE
-from bench.growth.comparison import compare, load
+from bench.growth.agents import LINE, STEPS_VARIABLE
 from bench.growth.filling import fill
 from bench.growth.settings import changes_under, try_fillfactors
 from bench.growth.templates import keep_templates
 from bench.loads.queries import Queries, querying
+from bench.loads.rate import Rate, measure_rate
+from bench.loads.turns import compare
 from bench.processes import forget_own_services
 from bench.stack import Stack
 from bench.table import show_json, show_table
 
 # Seen: 11 kB for a run of ten steps, indexes and its attempts, messages and model calls included.
 _BYTES_PER_STEP = 1_200
+# At least 0.9 of the throughput.
+_SLOWDOWN = 1 / 0.9
 
 
 def main() -> int:
@@ -64,14 +67,15 @@ def _measure(folder: Path, asked: argparse.Namespace, notes: Console) -> Iterato
             with querying(full.database_url) as queries:
                 yield from _fill(full, queries, asked.runs, notes)
                 notes.print(f"{asked.turns} turns of {asked.load} runs each ...")
-                yield from compare(empty, full, runs=asked.load, turns=asked.turns).figures()
+                compared = compare(empty, full, LINE, _inputs(asked.load), turns=asked.turns)
+                yield from compared.figures("empty tables", "full tables", slowdown=_SLOWDOWN)
                 yield from _report(full, queries, asked, notes)
 
 
 def _fill(stack: Stack, queries: Queries, runs: int, notes: Console) -> Iterator[Figure]:
     keep_templates(stack, queries)
     began = time.monotonic()
-    fill(stack.database_url, runs, lambda done: notes.print(f"{done:,} of {runs:,} runs", end="\r"))
+    fill(stack.database_url, queries, runs, lambda done: notes.print(f"{done:,} of {runs:,} runs", end="\r"))
     notes.print()
     yield Figure("runs in the tables", int(queries.value("select count(*) from agent_runs")), "")
     yield Figure("steps in the tables", int(queries.value("select count(*) from agent_steps")), "")
@@ -80,13 +84,21 @@ def _fill(stack: Stack, queries: Queries, runs: int, notes: Console) -> Iterator
 
 def _report(stack: Stack, queries: Queries, asked: argparse.Namespace, notes: Console) -> Iterator[Figure]:
     yield from report.sizes(queries)
-    yield from report.updates(changes_under(queries, lambda: load(stack, asked.load)), "as they are")
-    for fillfactor, changes in try_fillfactors(queries, asked.fillfactor, lambda: load(stack, asked.load)):
+    yield from report.updates(changes_under(queries, lambda: _load(stack, asked.load)), "as they are")
+    for fillfactor, changes in try_fillfactors(queries, asked.fillfactor, lambda: _load(stack, asked.load)):
         notes.print(f"fillfactor {fillfactor} ...")
         yield from report.updates(changes, f"fillfactor {fillfactor}")
     indexes.read_everything(stack.client)
     plans = indexes.planned(queries, Statements.load(stack.client.database.schema))
     yield from report.unused(indexes.unused(queries, plans))
+
+
+def _load(stack: Stack, runs: int) -> Rate:
+    return measure_rate(stack, LINE, _inputs(runs))
+
+
+def _inputs(runs: int) -> list[dict[str, int]]:
+    return [{"number": number} for number in range(runs)]
 
 
 @contextmanager

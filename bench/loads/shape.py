@@ -1,4 +1,4 @@
-"""Owns the shape of history: how the rows of one real run become those of another, by SQL, at another time.
+"""Owns the shape of copies: how the rows of one real run become those of another, by SQL, at another time.
 
 A column is known by what it is, so that a table that gains columns is filled without a word here. `t` is the row of
 the run that was, `n` the run that is made of it: its id, the id that was, and how far it lies in the past.
