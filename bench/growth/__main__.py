@@ -37,7 +37,10 @@ _SLOWDOWN = 1 / 0.9
 def main() -> int:
     """Measure; 1 where there is no room for the tables, 130 where it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    asked = _parser().parse_args()
+    parser = _parser()
+    asked = parser.parse_args()
+    if asked.steps == 2:
+        parser.error("a model that asks for a tool has three steps at least: --steps 1, or 3 and more")
     forget_own_services()
     notes = Console(stderr=True, highlight=False)
     try:
