@@ -5,9 +5,13 @@ months. The ordinary load goes to the one and the other in turns, so that what d
 
 agents.py      whose runs make up the history, and the load
 templates.py   real runs of theirs, kept as they left their rows
-shape.py       how the rows of a kept run become those of another
-filling.py     the tables, filled in batches
+filling.py     the tables, filled
+months.py      the partitions of the months that are past
 tables.py      how big tables and indexes are, what is dead in them, which updates were HOT
+sweeps.py      what the sweeper's statements take
 indexes.py     which indexes nothing uses
 settings.py    storage settings of tables, tried one after the other under the load
+report.py      the figures of all that
+
+How rows are copied, and how two stacks are compared, is in `bench.loads`.
 """

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +19,8 @@ from agentflow.store.statements import Statements
 from bench.figures import Figure
 from bench.growth import indexes, report
 from bench.growth.agents import LINE, STEPS_VARIABLE
-from bench.growth.filling import fill
+from bench.growth.filling import SPAN_S, fill
+from bench.growth.months import divide_past
 from bench.growth.settings import changes_under, try_fillfactors
 from bench.growth.templates import keep_templates
 from bench.loads.queries import Queries, querying
@@ -76,6 +78,8 @@ def _measure(folder: Path, asked: argparse.Namespace, notes: Console) -> Iterato
 
 
 def _fill(stack: Stack, queries: Queries, runs: int, notes: Console) -> Iterator[Figure]:
+    first = datetime.now(UTC) - timedelta(seconds=SPAN_S)
+    yield Figure("tables in partitions of a month", divide_past(queries, first), "")
     keep_templates(stack, queries)
     began = time.monotonic()
     fill(stack.database_url, queries, runs, lambda done: notes.print(f"{done:,} of {runs:,} runs", end="\r"))

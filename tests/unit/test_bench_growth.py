@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from agentflow.store.statements import Statements
 from agentflow.store.tables import metadata
 from bench.growth.agents import answers
 from bench.growth.indexes import numbered
+from bench.growth.months import partitions
 from bench.growth.tables import Updates, changed
 from bench.loads import __doc__ as loads
 from bench.loads.agents import PROMPT_BYTES
@@ -74,6 +76,17 @@ def test_what_changed_is_the_difference_of_two_counts_and_leaves_out_what_rests(
 
     assert found == {"agent_runs": Updates(2, 40, 10), "attempts": Updates(5, 0, 0)}
     assert found["agent_runs"].hot_share == pytest.approx(0.25)
+
+
+def test_the_months_of_the_past_leave_no_gap_up_to_where_the_next_partition_begins() -> None:
+    first, until = datetime(2025, 11, 23, 3, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+
+    found = list(partitions(first, until))
+    ids = [re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", bounds) for _, bounds in found]
+
+    assert [name for name, _ in found][:3] == ["before_2025_11", "2025_11", "2025_12"]
+    assert len(found) == 15
+    assert [begin for begin, _ in ids[1:]] == [ends[-1] for ends in ids[:-1]]
 
 
 def test_each_run_has_a_prompt_of_its_own_and_of_the_size_that_is_said() -> None:
