@@ -105,7 +105,7 @@ def wait_for_a_person(number: int) -> int:
     return number
 
 
-@tool(effect="read")
+@tool(effect="read", limits=Limits(slots=256, retry_floor=1_000_000))
 def wait_for_a_time(ctx: Context, number: int) -> int:
     """Be told to come back in a day; then do it."""
     if ctx.attempt == 1:
