@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import tempfile
@@ -15,9 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from agentflow import AgentflowError
 from agentflow.store.statements import Statements
-from bench.figures import Figure
-from bench.growth import indexes, report
+from bench.figures import Broken, Figure
+from bench.growth import indexes, report, sweeps
 from bench.growth.agents import LINE, STEPS_VARIABLE
 from bench.growth.filling import SPAN_S, fill
 from bench.growth.months import divide_past
@@ -37,7 +37,7 @@ _SLOWDOWN = 1 / 0.9
 
 
 def main() -> int:
-    """Measure; 1 where there is no room for the tables, 130 where it was stopped."""
+    """Measure; 1 where it did not work, for want of room too, 130 where it was stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = _parser()
     asked = parser.parse_args()
@@ -47,34 +47,43 @@ def main() -> int:
     notes = Console(stderr=True, highlight=False)
     try:
         with _folder(asked.folder) as folder:
-            free, needed = shutil.disk_usage(folder).free, asked.runs * asked.steps * _BYTES_PER_STEP
-            if free < 2 * needed:
-                notes.print(f"{free / 1e9:.0f} GB are free, and {2 * needed / 1e9:.0f} GB are asked for: fewer --runs")
-                return 1
+            _check_room(folder, asked.runs * asked.steps * _BYTES_PER_STEP)
             figures = list(_measure(folder, asked, notes))
+    except (Broken, TimeoutError, AgentflowError) as error:
+        notes.print(str(error))
+        return 1
     except KeyboardInterrupt:
         notes.print("Stopped. Everything that was started has ended.")
         return 130
-    found = {"growth": figures}
     if asked.json:
-        show_json(found)
+        show_json({"growth": figures})
     else:
-        show_table(Console(highlight=False), found)
+        show_table(Console(highlight=False), {"growth": figures})
     return 0
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    # As much again for what is written on the way: WAL, and rows that are updated.
+    free = shutil.disk_usage(folder).free
+    if free < 2 * needed:
+        raise Broken(f"{free / 1e9:.0f} GB are free in {str(folder)!r}, not {2 * needed / 1e9:.0f}: fewer --runs")
 
 
 def _measure(folder: Path, asked: argparse.Namespace, notes: Console) -> Iterator[Figure]:
     told = {"AGENTFLOW_AGENTS": "bench.growth.agents", STEPS_VARIABLE: str(asked.steps)}
-    for name in ("empty", "full"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as other:
-        with Stack(Path(other), told) as empty, Stack(folder / "full", told) as full:
-            with querying(full.database_url) as queries:
-                yield from _fill(full, queries, asked.runs, notes)
-                notes.print(f"{asked.turns} turns of {asked.load} runs each ...")
-                compared = compare(empty, full, LINE, _inputs(asked.load), turns=asked.turns)
-                yield from compared.figures("empty tables", "full tables", slowdown=_SLOWDOWN)
-                yield from _report(full, queries, asked, notes)
+    (folder / "full").mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="agentflow-bench-") as other,
+        Stack(Path(other), told) as empty,
+        Stack(folder / "full", told) as full,
+        querying(full.database_url) as queries,
+    ):
+        yield from _fill(full, queries, asked.runs, notes)
+        notes.print(f"{asked.turns} turns of {asked.load} runs each ...")
+        compared = compare(empty, full, LINE, _inputs(asked.load), turns=asked.turns)
+        yield from compared.figures("empty tables", "full tables", slowdown=_SLOWDOWN)
+        yield from sweeps.compare(empty, full)
+        yield from _report(full, queries, asked, notes)
 
 
 def _fill(stack: Stack, queries: Queries, runs: int, notes: Console) -> Iterator[Figure]:

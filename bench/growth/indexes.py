@@ -7,6 +7,7 @@ small for its index to be worth a look.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ import psycopg2
 from agentflow import Client
 from agentflow.store.statements import Statements
 from bench.growth import tables
-from bench.loads.queries import Queries
+from bench.loads.queries import Queries, Row
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -29,15 +30,19 @@ def numbered(statement: str) -> str:
 
 
 def planned(queries: Queries, statements: Statements) -> dict[str, set[str]]:
-    """Return for each index the statements whose plan names it; those that cannot be planned without values are left."""
+    """Return for each index the statements whose plan names it: as the tables are, and as if scanning them were dear.
+
+    A statement that cannot be planned without its values is left out.
+    """
     found: dict[str, set[str]] = {}
-    for name, statement in statements.by_name.items():
-        try:
-            [row] = queries.rows(f"explain (generic_plan, format json) {numbered(statement)}")
-        except psycopg2.Error:
-            continue
-        for index in _indexes(row["QUERY PLAN"][0]["Plan"]):
-            found.setdefault(index, set()).add(name)
+    for is_cheap in ("on", "off"):
+        queries.run(f"set enable_seqscan = {is_cheap}")
+        for name, statement in statements.by_name.items():
+            with contextlib.suppress(psycopg2.Error):
+                [row] = queries.rows(f"explain (generic_plan, format json) {numbered(statement)}")
+                for index in _indexes(row["QUERY PLAN"][0]["Plan"]):
+                    found.setdefault(index, set()).add(name)
+    queries.run("reset enable_seqscan")
     return found
 
 
@@ -58,7 +63,7 @@ def read_everything(client: Client) -> None:
     client.database.close()
 
 
-def unused(queries: Queries, plans: Mapping[str, set[str]]) -> Iterator[tables.Row]:
+def unused(queries: Queries, plans: Mapping[str, set[str]]) -> Iterator[Row]:
     """Yield the indexes that no statement's plan names and that were never scanned, the largest first."""
     return (row for row in tables.index_sizes(queries) if row["name"] not in plans and not row["scans"])
 

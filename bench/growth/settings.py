@@ -11,8 +11,8 @@ from bench.loads.queries import Queries
 
 TRIED = ("agent_runs", "agent_steps", "attempts")
 
-_OPTION = "select option_value from pg_options_to_table((select reloptions from pg_class where oid = %(table)s::regclass))"
-_FILLFACTOR = f"{_OPTION} where option_name = 'fillfactor'"
+_OPTION = "select o.option_value from pg_class c, pg_options_to_table(c.reloptions) o where c.oid = %(table)s::regclass"
+_FILLFACTOR = f"{_OPTION} and o.option_name = 'fillfactor'"
 
 
 def try_fillfactors(
@@ -22,15 +22,16 @@ def try_fillfactors(
 
     It holds for pages that are new: those of the history stay as they are, as they would after a migration.
     """
-    before = {table: _fillfactor(queries, table) for table in TRIED}
+    found = [leaf for table in TRIED for leaf in tables.leaves(queries, table)]
+    before = {leaf: _fillfactor(queries, leaf) for leaf in found}
     try:
         for fillfactor in fillfactors:
-            for table in TRIED:
-                queries.run(f"alter table {table} set (fillfactor = {int(fillfactor)})")
+            for leaf in found:
+                _set(queries, leaf, fillfactor)
             yield fillfactor, changes_under(queries, load)
     finally:
-        for table, value in before.items():
-            queries.run(f"alter table {table} {f'set (fillfactor = {value})' if value else 'reset (fillfactor)'}")
+        for leaf, value in before.items():
+            _set(queries, leaf, value)
 
 
 def changes_under(queries: Queries, load: Callable[[], object]) -> dict[str, Updates]:
@@ -39,6 +40,10 @@ def changes_under(queries: Queries, load: Callable[[], object]) -> dict[str, Upd
     load()
     threading.Event().wait(tables.SETTLE_S)
     return tables.changed(before, tables.counted(queries))
+
+
+def _set(queries: Queries, table: str, fillfactor: int | None) -> None:
+    queries.run(f"alter table {table} " + (f"set (fillfactor = {fillfactor})" if fillfactor else "reset (fillfactor)"))
 
 
 def _fillfactor(queries: Queries, table: str) -> int | None:

@@ -10,32 +10,40 @@ from bench.loads.queries import Queries, Row
 # Statistics of other connections come in late: a backend that rests tells of its last transactions after ten seconds.
 SETTLE_S = 12.0
 
-_COUNTS = """
-select relname as name, n_tup_ins as inserts, n_tup_upd as updates, n_tup_hot_upd as hot, n_dead_tup as dead,
-    n_live_tup as live, autovacuum_count as vacuums
-from pg_stat_user_tables where schemaname = current_schema()
+# A table in partitions is one table here, and its indexes are one each.
+_TABLE = "coalesce(pg_partition_root({0}), {0})::regclass::text"
+_COUNTS = f"""
+select {_TABLE.format("relid")} as name, sum(n_tup_ins)::bigint as inserts, sum(n_tup_upd)::bigint as updates,
+    sum(n_tup_hot_upd)::bigint as hot, sum(n_dead_tup)::bigint as dead
+from pg_stat_user_tables where schemaname = current_schema() group by 1
 """
-_SIZES = """
-select c.relname as name, pg_relation_size(c.oid) as heap_bytes, pg_indexes_size(c.oid) as index_bytes,
-    pg_total_relation_size(c.oid) as bytes, c.reltuples::bigint as rows,
-    coalesce(array_to_string(c.reloptions, ', '), '') as options
-from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' order by 4 desc
+_SIZES = f"""
+select {_TABLE.format("oid")} as name, sum(pg_total_relation_size(oid))::bigint as bytes,
+    sum(greatest(reltuples, 0))::bigint as rows
+from pg_class where relnamespace = current_schema()::regnamespace and relkind = 'r' group by 1 order by 2 desc
 """
-_INDEXES = """
-select s.relname as table, s.indexrelname as name, pg_relation_size(s.indexrelid) as bytes, s.idx_scan as scans,
-    i.indisunique as is_unique, c.reltuples::bigint as rows
-from pg_stat_user_indexes s join pg_index i using (indexrelid) join pg_class c on c.oid = s.indexrelid
-where s.schemaname = current_schema() order by 3 desc
+_INDEXES = f"""
+select {_TABLE.format("relid")} as table, {_TABLE.format("indexrelid")} as name, bool_or(i.indisunique) as is_unique,
+    sum(pg_relation_size(indexrelid))::bigint as bytes, sum(idx_scan)::bigint as scans
+from pg_stat_user_indexes s join pg_index i using (indexrelid)
+where s.schemaname = current_schema() group by 1, 2 order by 4 desc
+"""
+_LEAVES = """
+select c.oid::regclass::text as name from pg_class c
+where c.relkind = 'r' and coalesce(pg_partition_root(c.oid), c.oid) = %(table)s::regclass
 """
 _HAS_EXTENSION = "select count(*) > 0 from pg_available_extensions where name = 'pgstattuple'"
-_MEASURED = "select (dead_tuple_percent + free_percent) / 100 from pgstattuple(%(table)s::regclass)"
+_MEASURED = f"""
+select sum(approx_free_space + dead_tuple_len)::float / nullif(sum(table_len), 0)
+from ({_LEAVES}) leaf, lateral pgstattuple_approx(leaf.name::regclass)
+"""
 # A row's own 28 bytes, its null bitmap rounded up, and its columns' mean widths; a page's 24 bytes.
-_ESTIMATED = """
-select 1 - c.reltuples * (36 + coalesce((
+_ESTIMATED = f"""
+select 1 - sum(c.reltuples * (36 + coalesce((
         select sum((1 - null_frac) * avg_width) from pg_stats s
         where s.schemaname = current_schema() and s.tablename = c.relname
-    ), 0)) / nullif(c.relpages * (8192 - 24), 0) as share
-from pg_class c where c.oid = %(table)s::regclass
+    ), 0))) / nullif(sum(c.relpages) * (8192 - 24), 0)
+from ({_LEAVES}) leaf join pg_class c on c.oid = leaf.name::regclass
 """
 
 
@@ -80,6 +88,11 @@ def index_sizes(queries: Queries) -> Sequence[Row]:
 def dead(queries: Queries) -> dict[str, Row]:
     """Return each table's dead and live rows, and how often autovacuum was there."""
     return {row["name"]: row for row in queries.rows(_COUNTS)}
+
+
+def leaves(queries: Queries, table: str) -> list[str]:
+    """Return the tables in which a table's rows are: its partitions, or itself."""
+    return [row["name"] for row in queries.rows(_LEAVES, {"table": table})]
 
 
 def bloat_by_table(queries: Queries, names: Sequence[str]) -> dict[str, float]:

@@ -85,9 +85,7 @@ spreading = Workflow("spreading", decide=spread, tools=[fetch_part, join_parts],
 def gather(width: int) -> Agent:
     """Return an agent whose model asks for as many parts at once."""
     asked = calls(*(call("fetch_part", part=part) for part in range(width)))
-    return Agent(
-        f"gathering_{width}", model=scripted(asked, "All parts are here."), tools=[fetch_part], budget=_ROOMY
-    )
+    return Agent(f"gathering_{width}", model=scripted(asked, "All parts are here."), tools=[fetch_part], budget=_ROOMY)
 
 
 gathering_few, gathering_many = (gather(width) for width in WIDTHS)
@@ -109,7 +107,7 @@ def wait_for_a_person(number: int) -> int:
 def wait_for_a_time(ctx: Context, number: int) -> int:
     """Be told to come back in a day; then do it."""
     if ctx.attempt == 1:
-        raise ToolError("come back tomorrow", kind="rate_limited", retry_after_s=_LONG_S)
+        raise ToolError("come back tomorrow", kind="transient", retry_after_s=_LONG_S)
     return number
 
 

@@ -1,4 +1,4 @@
-"""Measures how long a hundred tool calls at once take to be joined, beside ten: of a workflow, and of a model's answer."""
+"""Measures how long a hundred tool calls at once take to be joined, beside ten: a workflow's, and a model's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from (
     where run_id = %(id)s and tool_name = 'fetch_part' group by run_id
 ) p
 join lateral (
-    select * from agent_steps s where s.run_id = p.run_id and s.tool_name <> 'fetch_part' and s.created_at > p.decided_at
+    select * from agent_steps s
+    where s.run_id = p.run_id and s.tool_name <> 'fetch_part' and s.created_at > p.decided_at
     order by s.step_index limit 1
 ) j on true
 join attempts a on a.run_id = j.run_id and a.step_index = j.step_index and a.attempt = 1
@@ -41,9 +42,7 @@ def measure(folder: Path) -> Iterator[Figure]:
                 yield from _measure_width(stack, queries, agent, given, f"{kind}, {width} calls at once", width)
 
 
-def _measure_width(
-    stack: Stack, queries: Queries, agent: str, given: Any, name: str, width: int
-) -> Iterator[Figure]:
+def _measure_width(stack: Stack, queries: Queries, agent: str, given: Any, name: str, width: int) -> Iterator[Figure]:
     taken = [_time_one(stack, queries, agent, given, width) for _ in range(_WARM_UP + TIMES)][_WARM_UP:]
     to_join_s = statistics.median(join for join, _ in taken)
     yield Figure(f"{name}: from the decision to the join's step", to_join_s, "s")

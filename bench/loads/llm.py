@@ -1,4 +1,4 @@
-"""Measures what is added to a step of a model and its tools, beside what it waits for: 40 runs in flight, two workers."""
+"""Measures what is added to a step of a model and its tools beside what it waits for: 40 runs at once, two workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.figures import Broken, Figure, percentile
 from bench.loads.agents import MODEL_S, TOOL_S, TURNS
@@ -109,8 +110,9 @@ def _added(
     runs: Sequence[Row], to_what: str, slept_s: Sequence[float], median: float | None = None, p99: float | None = None
 ) -> Iterator[Figure]:
     added_ms = [(run["took_s"] - slept) / _STEPS * 1000 for run, slept in zip(runs, slept_s, strict=True)]
-    yield Figure(f"added per step to the {to_what}: median of {len(runs)} runs", statistics.median(added_ms), "ms", median)
-    yield Figure(f"added per step to the {to_what}: p99", percentile(added_ms, 99), "ms", p99)
+    name = f"added per step to the {to_what}"
+    yield Figure(f"{name}: median of {len(runs)} runs", statistics.median(added_ms), "ms", median)
+    yield Figure(f"{name}: p99", percentile(added_ms, 99), "ms", p99)
 
 
 def _added_to_one(queries: Queries, skipped: int) -> Iterator[Figure]:
@@ -120,6 +122,6 @@ def _added_to_one(queries: Queries, skipped: int) -> Iterator[Figure]:
     yield Figure("added to one step: p99", percentile(added_ms, 99), "ms")
 
 
-def _answers() -> list[object]:
+def _answers() -> list[str | dict[str, Any]]:
     calls = [{"name": "look_up", "arguments": {"order_id": "4421", "part": turn}} for turn in range(TURNS)]
     return [*({"tool_calls": [call]} for call in calls), "It is on its way."]

@@ -5,15 +5,15 @@ They wait for a person, for an hour that is far away, for their start, and behin
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import Broken, Figure
-from bench.loads.backlog import hint_all, parked_run
 from bench.loads.copying import Copier, keep
+from bench.loads.hinting import hint_all, parked_run
 from bench.loads.queries import Queries, querying
 from bench.loads.resting import count_statements, measure_rest
 from bench.loads.sweeping import sweeping
@@ -30,7 +30,7 @@ _CPU_GOAL_PERCENT, _QUERIES_GOAL, _WAKING_GOAL = 3.0, 10.0, 2_000.0
 _CPU_MORE_PERCENT, _QUERIES_MORE, _SLOWDOWN = 1.0, 1.0, 1.1
 _PATIENCE_S = 600.0
 _TOLD = {"AGENTFLOW_AGENTS": "bench.loads.agents"}
-_STANDING = "select count(*) from agent_steps where run_id = %(id)s and (waiting_reason is not null or person is not null)"
+_WAITING = "select count(*) from agent_steps where run_id = any(%(ids)s::uuid[]) and status = 'pending' and attempt = 0"
 _PARKED = "select count(*) from agent_runs where finished_at is null"
 _TIDY = "vacuum analyze"
 _CHOOSE = """
@@ -41,7 +41,9 @@ _WAKE = """
 update agent_steps set next_attempt_at = clock_timestamp() - interval '1 second', hinted_at = null, hints = 0
 where run_id in (select run_id from bench_woken) and status = 'pending'
 """
-_ASLEEP = "select count(*) from agent_steps join bench_woken using (run_id) where status = 'pending' and hinted_at is null"
+_ASLEEP = """
+select count(*) from agent_steps join bench_woken using (run_id) where status = 'pending' and hinted_at is null
+"""
 _UNDONE = "select count(*) from agent_runs join bench_woken using (run_id) where finished_at is null"
 
 
@@ -51,14 +53,17 @@ def measure(folder: Path) -> Iterator[Figure]:
     for place in (plain_at, parked_at):
         place.mkdir()
         count_statements(place / "data")
-    with Stack(plain_at, _TOLD) as plain, Stack(parked_at, _TOLD) as parked:
-        with querying(parked.database_url) as queries:
-            _park(parked, queries)
-            yield from _compare_rest(plain, parked)
-            inputs = [{"number": number} for number in range(LOAD)]
-            compared = compare(plain, parked, "plain_line", inputs, turns=TURNS)
-            yield from compared.figures("none parked", f"{PARKED:,} parked", slowdown=_SLOWDOWN)
-            yield from _wake(queries)
+    with (
+        Stack(plain_at, _TOLD) as plain,
+        Stack(parked_at, _TOLD) as parked,
+        querying(parked.database_url) as queries,
+    ):
+        _park(parked, queries)
+        yield from _compare_rest(plain, parked)
+        inputs = [{"number": number} for number in range(LOAD)]
+        compared = compare(plain, parked, "plain_line", inputs, turns=TURNS)
+        yield from compared.figures("none parked", f"{PARKED:,} parked", slowdown=_SLOWDOWN)
+        yield from _wake(queries)
     with sweeping(parked_at / "data") as alone, querying(alone.database_url) as queries:
         queries.run("drop table bench_woken")
         queries.run(_CHOOSE, {"woken": WOKEN})
@@ -68,12 +73,12 @@ def measure(folder: Path) -> Iterator[Figure]:
 def _park(stack: Stack, queries: Queries) -> None:
     """Let one run of each kind come to wait by itself, and make the others of these."""
     stack.client.tools.pause("wait_for_an_operator", reason="the benchmark wants it to")
-    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=30)
     handles = [stack.client.submit(agent, {"number": 1}) for agent in ("for_a_person", "for_an_operator")]
-    for handle in handles:
-        until(lambda run=handle: queries.value(_STANDING, {"id": run.run_id}), "run that waits")
+    ids = [handle.run_id for handle in handles]
+    until(lambda: queries.value(_WAITING, {"ids": ids}) == len(ids), "runs that wait")
     not_yet = stack.client.submit("plain_line", {"number": 1}, not_before=later)
-    keep(queries, [parked_run(stack, queries), not_yet.run_id, *(handle.run_id for handle in handles)])
+    keep(queries, [parked_run(stack, queries), not_yet.run_id, *ids])
     Copier(stack.database_url, PARKED - 4).copy()
     queries.run(_TIDY)
     if (found := int(queries.value(_PARKED))) != PARKED:

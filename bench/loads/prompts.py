@@ -19,7 +19,7 @@ _CALLS = "select count(*) from model_calls"
 
 
 def measure(folder: Path) -> Iterator[Figure]:
-    """Yield rate, CPU, WAL and bytes per step; each run brings a prompt of its own, shown again in each of its turns."""
+    """Yield rate, CPU, WAL and bytes per step; each run has a prompt of its own, shown in each of its turns."""
     with Stack(folder, {"AGENTFLOW_AGENTS": "bench.loads.agents"}) as stack, querying(stack.database_url) as queries:
         measure_rate(stack, "writing", [prompt(-number) for number in range(_WARM_UP)])
         before, calls = _size(queries), int(queries.value(_CALLS))

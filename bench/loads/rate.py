@@ -14,7 +14,8 @@ from bench.usage import Meter
 
 _PATIENCE_S = 600.0
 _TAKEN = """
-select count(*) filter (where r.status = 'done') as done, extract(epoch from max(r.finished_at) - min(r.started_at)) as s,
+select count(*) filter (where r.status = 'done') as done,
+    extract(epoch from max(r.finished_at) - min(r.started_at)) as s,
     (select count(*) from agent_steps s where s.run_id = any(%(ids)s::uuid[])) as steps
 from agent_runs r where r.run_id = any(%(ids)s::uuid[])
 """

@@ -1,4 +1,4 @@
-"""Owns stacks at rest: statements and transactions on Postgres, CPU of all processes, side by side in the same seconds."""
+"""Owns stacks at rest, side by side: statements and transactions on Postgres, CPU of all processes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def measure_rest(stacks: Mapping[str, Stack], seconds: float) -> dict[str, Rest]
         after = {name: _counts(queries) for name, queries in looks.items()}
     return {
         name: Rest(
-            *((late - early) / seconds for late, early in zip(after[name], before[name], strict=True)),
+            transactions=(after[name][0] - before[name][0]) / seconds,
+            queries=(after[name][1] - before[name][1]) / seconds,
             cpu_percent=used[name] / seconds * 100,
         )
         for name in stacks
