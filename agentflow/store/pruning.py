@@ -58,10 +58,8 @@ def survey(url: str, schema: str, before: datetime) -> Pruned:
     """Return what a pruning would drop and keep now; what it would delete elsewhere is not counted."""
     with _connected(url) as connection:
         pruning = _Pruning(connection, schema, before)
-        held = {each.suffix: pruning.held(each) for each in pruning.past()}
-        dropped = [each for each in pruning.past() if not held[each.suffix]]
-        kept = [Kept(each, held[each.suffix]) for each in pruning.past() if held[each.suffix]]
-        return Pruned(dropped, kept, {})
+        looked = [Kept(each, pruning.held(each)) for each in pruning.past()]
+        return Pruned([each.partition for each in looked if not each.held], [each for each in looked if each.held], {})
 
 
 def prune(url: str, schema: str, before: datetime, *, patience_s: float = PATIENCE_S) -> Pruned:

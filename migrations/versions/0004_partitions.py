@@ -204,11 +204,11 @@ def _build(what: str, table: str, columns: str) -> None:
 def _keep_below(table: str, suffix: str, bound: str) -> None:
     """Prove that a table's rows are below the first bound: attaching it looks at none of them then."""
     name = f"{table}_{suffix}"
-    for (earlier,) in _rows(
-        "select conname from pg_constraint where conrelid = to_regclass(:name) and contype = 'c' and conname <> :new",
-        name=table,
-        new=name,
-    ):
+    query = """
+        select conname from pg_constraint
+        where conrelid = to_regclass(:name) and contype = 'c' and starts_with(conname, :prefix) and conname <> :new
+    """
+    for (earlier,) in _rows(query, name=table, prefix=f"{table}_before_", new=name):
         op.execute(f'alter table {table} drop constraint "{earlier}"')
     if not _rows(
         "select 1 from pg_constraint where conrelid = to_regclass(:name) and conname = :new", name=table, new=name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import time_machine
 import uuid_utils
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from agentflow import Pipeline, tool
 from agentflow.store import schema
@@ -24,6 +25,17 @@ from tests.integration.workers.releases import make_release, released
 
 MARCH, APRIL, MAY, JUNE, JULY = (datetime(2026, month, 10, 15, tzinfo=UTC) for month in range(3, 8))
 _WORKERS = 3
+# As clients of the release before the partitions submit, and look for the run of a key that is taken.
+_SUBMIT_OF_0003 = """
+    insert into agentflow.agent_runs (run_id, agent, agent_version, queue, input_payload, input_hash, idempotency_key)
+    values (%(run_id)s, 'looking', '1', 'q', '{}', '', %(key)s)
+    on conflict do nothing
+    returning run_id
+"""
+_LOOKUP_OF_0003 = """
+    select run_id from agentflow.agent_runs
+    where run_id = %(run_id)s or (tenant = 'default' and idempotency_key = %(key)s)
+"""
 
 
 @tool(effect="read")
@@ -131,4 +143,37 @@ def going_on(url: str) -> Iterator[list[str]]:
         finally:
             stop.set()
         for each in working:
+            each.result(timeout=30)
+
+
+def submit_of_0003(connection: Connection, run_id: str, key: str) -> str:
+    """Submit a run as a client of the release before the partitions does, and return the run that it came to."""
+    values = {"run_id": run_id, "key": key}
+    with connection.begin():
+        inserted = connection.exec_driver_sql(_SUBMIT_OF_0003, values).scalars().all()
+        found = inserted or connection.exec_driver_sql(_LOOKUP_OF_0003, values).scalars().all()
+    [came_to] = found
+    return str(came_to)
+
+
+@contextmanager
+def submitting_of_0003(url: str, keys: int) -> Iterator[Mapping[str, set[str]]]:
+    """Have old clients submit the same keys all the while, round and round, and yield what runs each key came to."""
+    came: dict[str, set[str]] = {f"key {number}": set() for number in range(keys)}
+    stop = threading.Event()
+
+    def submit() -> None:
+        with probe_engine(url).connect() as connection:
+            for key in itertools.cycle(came):
+                if stop.is_set():
+                    return
+                came[key].add(submit_of_0003(connection, run_id_at(datetime.now(UTC)), key))
+
+    with ThreadPoolExecutor(_WORKERS) as threads:
+        submitting = [threads.submit(submit) for _ in range(_WORKERS)]
+        try:
+            yield came
+        finally:
+            stop.set()
+        for each in submitting:
             each.result(timeout=30)

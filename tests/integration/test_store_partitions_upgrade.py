@@ -14,7 +14,7 @@ from agentflow.store.database import probe_engine
 from agentflow.store.partitions import TABLES
 from agentflow.testing import Harness
 from tests.integration.asked import begun, refunding
-from tests.integration.months import begin_at_0003, count, going_on, looking, suffixes
+from tests.integration.months import begin_at_0003, count, going_on, looking, submitting_of_0003, suffixes
 from tests.integration.workers.waiting import until
 
 
@@ -72,6 +72,19 @@ def test_runs_go_on_while_their_tables_become_partitioned(url_at_0003: str, harn
     assert set(ended) == {"done"}
     assert count(url_at_0003, "agent_runs") == len(ended)
     assert count(url_at_0003, "run_keys") == len(ended)
+
+
+def test_clients_of_the_release_before_double_nothing_while_the_keys_move(url_at_0003: str) -> None:
+    with submitting_of_0003(url_at_0003, keys=300) as came:
+        until(lambda: sum(map(bool, came.values())) > 30, "keys used before the upgrade")
+        schema.upgrade(url_at_0003, "agentflow")
+        until(lambda: all(came.values()), "all keys used")
+
+    assert {key for key, run_ids in came.items() if len(run_ids) > 1} == set()
+    kept = "select run_id::text from agentflow.run_keys order by idempotency_key"
+    with probe_engine(url_at_0003).connect() as connection:
+        assert set(connection.execute(text(kept)).scalars()) == set.union(*came.values())
+    assert count(url_at_0003, "agent_runs") == 300
 
 
 def test_an_upgrade_that_was_given_up_half_way_is_taken_up_again(url_at_0003: str, harness: Harness) -> None:
