@@ -125,30 +125,23 @@ class _Pruning:
     def delete_left_over(self, patience_s: float) -> Mapping[str, int]:
         return {
             "agent_runs": self._pages("prune_strays"),
-            "run_keys": self._run_keys(),
+            "run_keys": self._in_order("prune_run_keys", ""),
             "messages": self._messages(patience_s),
             "conversations": self._once("prune_conversations"),
             "alerts": self._once("prune_alerts"),
             "pages": self._once("prune_pages"),
         }
 
-    def _run_keys(self) -> int:
-        deleted, after = 0, {"tenant": "", "key": ""}
-        while rows := self._in_turn("prune_run_keys", until=id_at(self.before), **after):
-            deleted += rows[0]["deleted"]
-            after = {"tenant": rows[0]["tenant"], "key": rows[0]["key"]}
-        return deleted
-
     def _messages(self, patience_s: float) -> int:
         """Take messages away, wait for whoever may have seen them before, and put back what those came to refer to.
 
         A recording asks which messages are there and inserts the others: what it saw it may refer to later.
         """
-        if self._in_turn("has_leaving"):
+        if self._once("has_leaving"):
             # An earlier pruning was stopped in the middle.
             self._forget_taken(patience_s)
         self._once("survey_messages")
-        self._pages("take_messages")
+        self._in_order("take_messages", b"")
         return self._forget_taken(patience_s)
 
     def _forget_taken(self, patience_s: float) -> int:
@@ -171,9 +164,17 @@ class _Pruning:
         with self.connection.begin():
             return self._run(statement)
 
-    def _in_turn(self, statement: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
+    def _in_order(self, statement: str, last: str | bytes) -> int:
+        """Go through a table page by page, in the order of its keys after the smallest; return how many rows went."""
+        deleted, after = 0, {"tenant": "", "last": last}
+        while rows := self._page(statement, after):
+            deleted += rows[0]["deleted"]
+            after = {"tenant": rows[0]["tenant"], "last": rows[0]["last"]}
+        return deleted
+
+    def _page(self, statement: str, after: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         with self.connection.begin():
-            return self._rows(statement, page=_PAGE, **parameters)
+            return self._rows(statement, page=_PAGE, until=id_at(self.before), **after)
 
     def _run(self, statement: str) -> int:
         query = Statements.load(self.schema)[statement]

@@ -52,7 +52,7 @@ delete from {schema}.agent_runs_default where run_id in (select run_id from gone
 -- prune_run_keys: look at the submissions' keys after one, in order, and delete those whose runs are gone
 with page as (
     select tenant, idempotency_key, run_id from {schema}.run_keys
-    where (tenant, idempotency_key) > (%(tenant)s, %(key)s)
+    where (tenant, idempotency_key) > (%(tenant)s, %(last)s)
     order by tenant, idempotency_key
     limit %(page)s
 ), gone as (
@@ -62,7 +62,7 @@ with page as (
         and p.run_id < %(until)s and not exists (select from {schema}.agent_runs r where r.run_id = p.run_id)
     returning k.run_id
 )
-select tenant, idempotency_key as key, (select count(*) from gone) as deleted from page
+select tenant, idempotency_key as last, (select count(*) from gone) as deleted from page
 order by tenant desc, idempotency_key desc
 limit 1
 
@@ -71,15 +71,19 @@ select 1 as is_so from {schema}.messages_leaving limit 1
 
 -- survey_messages: list the messages from before a time that no call's prompt leads to
 insert into {schema}.messages_leaving (tenant, hash)
-with recursive reached (tenant, hash, parent) as (
+with recursive seeds as (
     select m.tenant, m.hash, m.parent from {schema}.messages m
-    where m.created_at < %(before)s and (
-        exists (select from {schema}.model_calls c where c.tenant = m.tenant and c.prompt_head = m.hash)
-        or exists (
-            select from {schema}.messages y
-            where y.tenant = m.tenant and y.parent = m.hash and y.created_at >= %(before)s
-        )
+    where m.created_at < %(before)s
+        and exists (select from {schema}.model_calls c where c.tenant = m.tenant and c.prompt_head = m.hash)
+    union all
+    select m.tenant, m.hash, m.parent from {schema}.messages m
+    where m.created_at < %(before)s and exists (
+        select from {schema}.messages y
+        where y.tenant = m.tenant and y.parent = m.hash and y.created_at >= %(before)s
     )
+),
+reached (tenant, hash, parent) as (
+    select tenant, hash, parent from seeds
     union
     select m.tenant, m.hash, m.parent
     from reached
@@ -90,27 +94,41 @@ where m.created_at < %(before)s
     and not exists (select from reached k where k.tenant = m.tenant and k.hash = m.hash)
 on conflict do nothing
 
--- take_messages: take a page of the listed messages away, to where nobody finds them
+-- take_messages: take the listed messages after one away, in order, to where nobody finds them
 with page as (
-    select tenant, hash from {schema}.messages_leaving where body is null limit %(page)s
+    select tenant, hash from {schema}.messages_leaving
+    where (tenant, hash) > (%(tenant)s, %(last)s)
+    order by tenant, hash
+    limit %(page)s
 ), taken as (
     delete from {schema}.messages m
     using page p
     where m.tenant = p.tenant and m.hash = p.hash
     returning m.tenant, m.hash, m.parent, m.body, m.created_at
+), filled as (
+    update {schema}.messages_leaving l
+    set parent = taken.parent, body = taken.body, created_at = taken.created_at
+    from taken
+    where l.tenant = taken.tenant and l.hash = taken.hash
+    returning l.hash
 )
-update {schema}.messages_leaving l
-set parent = taken.parent, body = taken.body, created_at = taken.created_at
-from taken
-where l.tenant = taken.tenant and l.hash = taken.hash
+select tenant, hash as last, (select count(*) from filled) as deleted from page
+order by tenant desc, hash desc
+limit 1
 
 -- restore_messages: put back what calls have come to refer to meanwhile
-with recursive needed (tenant, hash, parent) as (
+with recursive seeds as (
     select l.tenant, l.hash, l.parent from {schema}.messages_leaving l
-    where l.body is not null and (
-        exists (select from {schema}.model_calls c where c.tenant = l.tenant and c.prompt_head = l.hash)
-        or exists (select from {schema}.messages m where m.tenant = l.tenant and m.parent = l.hash)
+    where l.body is not null
+        and exists (select from {schema}.model_calls c where c.tenant = l.tenant and c.prompt_head = l.hash)
+    union all
+    select l.tenant, l.hash, l.parent from {schema}.messages_leaving l
+    where l.body is not null and exists (
+        select from {schema}.messages m where m.tenant = l.tenant and m.parent = l.hash
     )
+),
+needed (tenant, hash, parent) as (
+    select tenant, hash, parent from seeds
     union
     select l.tenant, l.hash, l.parent
     from needed
