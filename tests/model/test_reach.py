@@ -126,6 +126,15 @@ _CONTINUED = {
     "the run is advanced",
     "the run is advanced, and done",
 }
+_STARTED = {
+    "the run is found to be fresh",
+    "the run is not fresh any more",
+    "the run is started, and step n claimed",
+    "the run is started, and step n claimed; its answer is lost",
+    "the run is started, and step n claimed; not committed, its answer lost",
+    "the run is read again: it is started, and step n claimed",
+    "the process of step n (starting) is killed",
+}
 
 
 @dataclass(frozen=True)
@@ -147,3 +156,11 @@ def test_a_run_that_is_continued_goes_through_all_that_may_happen_to_it() -> Non
     explore(machine)
 
     assert machine.made >= _CONTINUED
+
+
+def test_a_run_that_is_started_goes_through_all_that_may_happen_to_it() -> None:
+    machine = NotedRun(RunRules((Effect.UNSAFE, Effect.READ), faults=2, is_fresh=True))
+
+    explore(machine)
+
+    assert machine.made >= _STARTED

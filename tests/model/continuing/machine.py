@@ -9,6 +9,7 @@ from agentflow.domain.step import Effect
 from tests.model.continuing.faults import intervening, striking
 from tests.model.continuing.recording import recording
 from tests.model.continuing.recovering import recovering
+from tests.model.continuing.starting import starting
 from tests.model.continuing.state import IDLE, NONE, TOO_FAR, Guards, Process, Rules, State, Step
 from tests.model.continuing.working import working
 from tests.model.machine import Move
@@ -32,9 +33,10 @@ class ContinuingMachine:
         return self.rules.faults
 
     def start(self) -> State:
-        """Return a run whose first step is pending, with its message published."""
-        first, others = Step("pending", messages=1), (Step(),) * (len(self.rules.effects) - 1)
-        return State((IDLE,) * self.rules.processes, self.rules.faults, (first, *others))
+        """Return a run whose first step is pending, with its message published; or one that is not begun."""
+        first = Step() if self.rules.is_fresh else Step("pending", messages=1)
+        steps = (first, *[Step()] * (len(self.rules.effects) - 1))
+        return State((IDLE,) * self.rules.processes, self.rules.faults, steps, is_due=self.rules.is_fresh)
 
     def moves(self, state: State) -> Iterator[Move]:
         """Return all that processes, time, people and faults may do."""
@@ -44,6 +46,7 @@ class ContinuingMachine:
                 seen.add(process)
                 yield from striking(state, place, process)
                 if not process.frozen:
+                    yield from starting(state, place, process, self.rules)
                     yield from working(state, place, process, self.rules)
                     yield from recording(state, place, process, self.rules)
         yield from recovering(state, self.rules)

@@ -81,18 +81,23 @@ class Guards:
     give_back: bool = True  # Continuation: and give the slot back
     room: bool = True  # Gate: a slot is passed on by who still has one; who does not asks for room as all do
     slot_lease: bool = True  # Gate: a slot is leased
+    fresh: bool = True  # Continuation: a run is started by a transaction that finds no step of it, under its lock
     draining: bool = True  # Continuation: a draining worker does not continue
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is explored: a run by the classes of its steps, how many processes, faults and slots, under which guards."""
+    """What is explored: a run by the classes of its steps, how many processes, faults and slots, under which guards.
+
+    A run that `is_fresh` has no step yet; another has its first, with its message.
+    """
 
     effects: tuple[Effect, ...]
     processes: int = 2
     faults: int = 3
     slots: int = 1
     guards: Guards = Guards()
+    is_fresh: bool = False
 
     def has_next(self, process: Process) -> bool:
         """Answer whether a step comes after the one that a process is at."""
