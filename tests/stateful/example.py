@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from agentflow.domain.claim import Claim
 from tests.stateful import healing, observer, rules_of_effects, rules_of_runs
 from tests.stateful.attempt import Attempt
 from tests.stateful.fleet import Boot, Fleet
@@ -76,10 +77,10 @@ class Example:
 
     def go_on(self, attempt: Attempt, stop_at: str | None) -> None:
         """Let an attempt go on; what is not its own any more it must leave alone."""
-        before = self._foreign(attempt)
+        claim, before = attempt.claim, self._foreign(attempt)
         attempt.go_on(stop_at=stop_at)
-        if before is not None:
-            assert self._row_of(attempt) == before, f"attempt {attempt.claim} was not ours any more, and was recorded"
+        if claim is not None and before is not None:
+            assert self._row_of(claim) == before, f"attempt {claim} was not ours any more, and was recorded"
 
     def look(self) -> None:
         """Take a picture; raise AssertionError for everything in it that must not be."""
@@ -115,12 +116,12 @@ class Example:
         """The row of a step that is not this attempt's any more; None of its own, or one it has not claimed."""
         if attempt.claim is None or attempt.point == "after_record":
             return None
-        row = self._row_of(attempt)
+        row = self._row_of(attempt.claim)
         is_own = (row["claim_token"], row["attempt"]) == (attempt.claim.token, attempt.claim.attempt)
         return None if is_own and row["status"] in {"running", "in_doubt"} else row
 
-    def _row_of(self, attempt: Attempt) -> Mapping[str, Any]:
-        [row] = self.fleet.sql(_FENCED, run_id=attempt.run_id, step_index=attempt.step_index)
+    def _row_of(self, claim: Claim) -> Mapping[str, Any]:
+        [row] = self.fleet.sql(_FENCED, run_id=claim.run.run_id, step_index=claim.step.step_index)
         return row
 
 

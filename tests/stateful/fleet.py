@@ -11,7 +11,6 @@ from agentflow.client import Client
 from agentflow.declare.registry import Registry
 from agentflow.domain.hint import Hint
 from agentflow.domain.identity import Worker
-from agentflow.engine.advancing import advance_run
 from agentflow.engine.deadman import NoTimer
 from agentflow.engine.registration import Registration
 from agentflow.engine.runtime import Runtime
@@ -25,6 +24,8 @@ from tests.stateful.attempt import Attempt
 from tests.stateful.outside import World
 from tests.stateful.post import Post
 
+# Whether a worker's processes may be killed, and how many steps one message takes them.
+_WORKERS = ((True, 3), (True, 1), (False, 3))
 _KEPT = ("agents", "workers")
 _EMPTY = ["public.ledger", "public.seen", *(f"agentflow.{each}" for each in metadata.tables if each not in _KEPT)]
 
@@ -43,7 +44,7 @@ class Boot:
 
 
 class Fleet:
-    """Two prefork workers and one with threads."""
+    """Two prefork workers, of which one takes a step a message, and one with threads."""
 
     def __init__(self, database_url: str) -> None:
         self.world, self.post = World(), Post()
@@ -67,7 +68,7 @@ class Fleet:
         self.post.hints.clear()
         self.attempts.clear()
         self.sql(";".join(f"delete from {each}" for each in (*reversed(_EMPTY), "agentflow.workers")))
-        self.boots = [self._boot(isolated=isolated) for isolated in (True, True, False)]
+        self.boots = [self._boot(isolated=isolated, steps=steps) for isolated, steps in _WORKERS]
 
     def close(self) -> None:
         """Close the connections."""
@@ -88,9 +89,6 @@ class Fleet:
     def deliver(self, hint: Hint, boot: Boot, *, stop_at: str | None = None, crash_at: str | None = None) -> None:
         """Have a worker do what a hint asks for."""
         assert hint.run_id is not None
-        if hint.step_index is None:
-            boot.runtime.hints.publish(advance_run(boot.runtime, hint.run_id).hints)
-            return
         attempt = Attempt(boot.runtime, hint.run_id, hint.step_index)
         self.attempts.append(attempt)
         attempt.begin(lambda: self.world.now, stop_at=stop_at, crash_at=crash_at)
@@ -110,9 +108,10 @@ class Fleet:
         """Kill a worker with all that it does; another takes its place."""
         for attempt in [each for each in self.held if each.worker_id == self.boots[place].worker_id]:
             attempt.crash()
-        self.boots[place] = self._boot(isolated=self.boots[place].runtime.isolated)
+        before = self.boots[place].runtime
+        self.boots[place] = self._boot(isolated=before.isolated, steps=before.continue_steps)
 
-    def _boot(self, *, isolated: bool) -> Boot:
+    def _boot(self, *, isolated: bool, steps: int) -> Boot:
         worker = Worker.of_this_process()
         names = {agent.name: agent.version for agent in self._registry.agents.values()}
         where = {"hostname": "here", "pid": worker.pid, "pool": "prefork" if isolated else "threads"}
@@ -129,6 +128,8 @@ class Fleet:
             timer=NoTimer(),
             model_overrides=self._catalogue.models,
             draw=lambda: 0.5,
+            continue_steps=steps,
+            queues=frozenset(self._registry.queues),
         )
         return Boot(runtime, Sweeper(self.database, self.post, self.post, worker.worker_id))
 
