@@ -21,6 +21,8 @@ EVERY = 17
 
 _ALWAYS = ("unsafe", "verified", "keyed")
 _COMMITS = ("before commit", "after commit")
+_CONTINUED = "entered_first"
+_FROZEN_AT = (*_COMMITS, "before POST /verified")
 
 
 def all_cases(points: Points) -> list[Case]:
@@ -29,7 +31,10 @@ def all_cases(points: Points) -> list[Case]:
 
 
 def sample(points: Points) -> list[Case]:
-    """Return every 17th point, killed or frozen in turn; the commits of claim and record of three classes, both."""
+    """Return every 17th point, killed or frozen in turn; the commits of claim and record of three classes, both.
+
+    Who continues a run is frozen at each commit, and before the call that must not be made late.
+    """
     chosen: dict[Case, None] = {}
     offsets = {name: 1 + 7 * place % min(EVERY, len(points[name])) for place, name in enumerate(points)}
     for name, at, label in _numbered(points):
@@ -37,6 +42,8 @@ def sample(points: Points) -> list[Case]:
             chosen[Case(name, at, label, list(FATES)[at // EVERY % 2])] = None
         if name in _ALWAYS and label in _COMMITS:
             chosen.update(dict.fromkeys(Case(name, at, label, how) for how in FATES))
+        if name == _CONTINUED and label in _FROZEN_AT:
+            chosen[Case(name, at, label, "freeze")] = None
     return list(chosen)
 
 

@@ -52,7 +52,10 @@ GUARDS = (
             ),
             *patches_of(
                 "agentflow/engine/claiming.py",
-                ("if locked.step.claim_token == token and locked.step.status is", "if locked.step.status is"),
+                (
+                    "return step.claim_token == token and step.status is StepStatus.RUNNING",
+                    "return step.status is StepStatus.RUNNING",
+                ),
             ),
         ),
         (MACHINE, CRASH_POINTS, *_integration("engine_fence")),
@@ -119,13 +122,16 @@ GUARDS = (
             "agentflow/store/sql/outbox.sql",
             ("set status = 'sending', attempt = %(attempt)s,", "set status = 'claimed', attempt = %(attempt)s,"),
             (
-                "            and status = 'sending'\n    ) as is_sending",
-                "            and status = 'claimed'\n    ) as is_sending",
+                "            and attempt = %(attempt)s and status = 'sending'\n    ) as is_sending",
+                "            and attempt = %(attempt)s and status = 'claimed'\n    ) as is_sending",
             ),
-            ("        and status = any(%(before_sent)s::text[])", "        and status = 'claimed'"),
             (
-                "and attempt = %(attempt)s\n    and status = any(%(before)s::text[])",
-                "and attempt = %(attempt)s\n    and status = 'claimed'",
+                "attempt = %(sent_attempt)s and status = any(%(before_sent)s::text[])",
+                "attempt = %(sent_attempt)s and status = 'claimed'",
+            ),
+            (
+                "and attempt = %(attempt)s and status = any(%(before)s::text[])",
+                "and attempt = %(attempt)s and status = 'claimed'",
             ),
         ),
         (CRASH_POINTS, *_integration("outbox_recovery")),
@@ -178,5 +184,61 @@ GUARDS = (
             ),
         ),
         (CRASH_POINTS, "tests/unit/test_policy_recovery.py"),
+    ),
+    Guard(
+        "requests before claims",
+        "a step is claimed whether or not its run was asked to stop or to pause",
+        patches_of(
+            "agentflow/policy/claim.py",
+            ("    if run.pause_requested:\n", "    if False:\n"),
+            ("if run.stop_requested or run.ending is not None:", "if run.ending is not None:"),
+        ),
+        (*_integration("engine_continuing"), MACHINE),
+    ),
+    Guard(
+        "a continuation's version",
+        "what was decided is written whatever has become of the run since",
+        patches_of(
+            "agentflow/engine/recording.py",
+            ("plan is None or plan.version != run.version or", "plan is None or"),
+        ),
+        (*_integration("engine_siblings", "engine_continuing"), MACHINE),
+    ),
+    Guard(
+        "a continuation's timers",
+        "only the first step of a task has a dead man's timer",
+        patches_of(
+            "agentflow/engine/executor.py",
+            (
+                "_work(runtime, following.claimed, visit, chain)",
+                "_call_and_follow(runtime, following.claimed, visit, chain)",
+            ),
+        ),
+        (CRASH_POINTS, *_integration("engine_continuing")),
+    ),
+    Guard(
+        "a continuation's deadlines",
+        "a timer counts from when a claim is known, not from before it was sent",
+        patches_of(
+            "agentflow/engine/executor.py",
+            ("import TIMER_MARGIN_S\n", "import boottime\n"),
+            (
+                "arm(claimed.local_deadline - TIMER_MARGIN_S)",
+                "arm(boottime() + (claimed.claim.lease_until - claimed.claim.claimed_at).total_seconds() - 0.5)",
+            ),
+        ),
+        (CRASH_POINTS,),
+    ),
+    Guard(
+        "a continuation's slots",
+        "who may not go on keeps the next step's slot",
+        patches_of("agentflow/engine/executor.py", ("        attempt.give_back()\n", "        pass\n")),
+        _integration("engine_continuing"),
+    ),
+    Guard(
+        "no continuation while draining",
+        "a worker that was told to end goes on to the next step",
+        patches_of("agentflow/engine/continuing.py", (" or runtime.is_draining():", ":")),
+        _integration("engine_continuing"),
     ),
 )
