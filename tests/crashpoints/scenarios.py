@@ -71,7 +71,7 @@ def _execute(step_index: int, worker: Worker, run_id: str, *, steps: int = 1) ->
 
 def _ready(worker: Worker, steps: int) -> Runtime:
     worker.warm()
-    worker.runtime.continue_steps, worker.runtime.queues = steps, frozenset(worker.queues)
+    worker.runtime.continue_steps = steps
     return worker.runtime
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import smtplib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ class Seam:
         self._is_armed = False
         self._names: Mapping[str, str] = {}
         self._awaits_answer = ""
+        self._thread = 0
 
     def install(self, schema: str = "agentflow") -> None:
         """Wrap the libraries of this process and its children."""
@@ -56,6 +58,7 @@ class Seam:
     def arm(self) -> None:
         """Count from here."""
         self.points, self._signal, self._is_armed = [], None, True
+        self._thread = threading.get_ident()
 
     def arm_to_strike(self, at: int, signal: Signals, tell: Path) -> None:
         """Count from here, and at a point write its label into a file and send the signal."""
@@ -91,13 +94,20 @@ class Seam:
         return self._names.get(text) or re.sub(r"_\d+$", "", " ".join(text.split()[:3]))
 
     def _sending(self, original: Callable[..., Any], connection: Any, command: Any, *rest: Any, **more: Any) -> Any:
-        self.reach(f"before {_command_of(command)}")
+        if self._is_of_act:
+            self.reach(f"before {_command_of(command)}")
         return original(connection, command, *rest, **more)
 
     def _reading(self, original: Callable[..., Any], connection: Any, *rest: Any, **more: Any) -> Any:
         answer = original(connection, *rest, **more)
-        self.reach("after redis")
+        if self._is_of_act:
+            self.reach("after redis")
         return answer
+
+    @property
+    def _is_of_act(self) -> bool:
+        # Events go out from a thread of their own, whenever it comes to that.
+        return threading.get_ident() == self._thread
 
     def _exchange(self, original: Callable[..., Any], transport: Any, request: httpx2.Request) -> Any:
         where = _door_of(request)

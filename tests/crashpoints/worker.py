@@ -46,6 +46,7 @@ class Worker:
     def become_child(self) -> None:
         """In a forked process: do one step at a time, under the dead man's timer."""
         self.process.isolated = True
+        self.runtime.queues = frozenset(self.queues)
 
     def register(self) -> None:
         """Tell the others of this worker."""

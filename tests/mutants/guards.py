@@ -139,9 +139,22 @@ GUARDS = (
     Guard(
         "budget reservation",
         "a model call is made without room set aside for it",
-        patches_of(
-            "agentflow/engine/claiming.py",
-            ("reserved = call.reserved if call else Reserved()", "reserved = Reserved()"),
+        (
+            *patches_of(
+                "agentflow/engine/claiming.py",
+                (
+                    "reserved = call.reserved if call else Reserved()\n        hold",
+                    "reserved = Reserved()\n        hold",
+                ),
+                (
+                    "reserved = call.reserved if call else Reserved()\n        lease_s",
+                    "reserved = Reserved()\n        lease_s",
+                ),
+            ),
+            *patches_of(
+                "agentflow/engine/recording.py",
+                ("claimed.call.reserved if claimed.call else Reserved()", "Reserved()"),
+            ),
         ),
         (MACHINE, *_integration("engine_reservations")),
     ),
