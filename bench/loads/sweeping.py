@@ -10,7 +10,6 @@ from pathlib import Path
 
 import redis
 
-from agentflow.broker.celery_app import broker_app
 from agentflow.broker.hints import BrokerHints
 from agentflow.engine.sweeper import Sweeper
 from agentflow.gate.fleet import fleet_gate
@@ -57,7 +56,7 @@ def sweeping(data_dir: Path) -> Iterator[Sweeping]:
     with attach(data_dir) as services:
         url, schema = postgres_url(services.database_url), settings().db_schema
         database = Database(url, schema=schema, application="agentflow bench", pool=1)
-        hints = BrokerHints(broker_app(services.redis_url))
+        hints = BrokerHints(services.redis_url)
         gate = fleet_gate(services.redis_url, schema)
         found = Sweeping(services, database, Sweeper(database, hints, hints, str(uuid.uuid4()), gate))
         try:
