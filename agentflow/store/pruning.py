@@ -1,8 +1,7 @@
-"""Deleting what is past: the partitions before a time, and what is left over of their runs elsewhere.
+"""Deleting what is past: the partitions before a time, and then what is left over of their runs elsewhere.
 
 A partition goes as a whole, in all tables, or stays: it stays while it holds a run that is not over, a message that is
-not delivered, or the history of a conversation that has an open run. What is left over is deleted in pages. Business
-keys are never pruned: without its record, an effect would happen again.
+not delivered, or the history of a conversation that has an open run.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from sqlalchemy import Connection, text
 
 from agentflow.domain.errors import DatabaseUnavailable
 from agentflow.store.database import probe_engine
+from agentflow.store.left_over import delete_left_over
 from agentflow.store.partitions import TABLES, Partition, id_at, listing
 from agentflow.store.short_locks import PATIENCE_S, NoMoment, give_way, patiently
 from agentflow.store.statements import Statements
 
 # The name of the lock that a pruning has: two would put back each other's messages.
 _PRUNING_LOCK = 0x7072756E65
-_PAGE = 5_000
 _NAMED = 5
 _SMALLEST = str(uuid.UUID(int=0))
 
@@ -71,7 +70,14 @@ def prune(url: str, schema: str, before: datetime, *, patience_s: float = PATIEN
         _alone(connection)
         pruning = _Pruning(connection, schema, before)
         dropped, kept = pruning.drop_partitions(patience_s)
-        return Pruned(dropped, kept, pruning.delete_left_over(patience_s))
+        try:
+            return Pruned(dropped, kept, delete_left_over(connection, schema, before, patience_s))
+        except NoMoment as error:
+            names = ", ".join(each.suffix for each in dropped) or "nothing"
+            raise DatabaseUnavailable(
+                f"{names} is dropped, but others had locks on `messages` all the while: "
+                "run `agentflow db prune` again when long transactions are over"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,64 +127,6 @@ class _Pruning:
         first = id_at(partition.first) if partition.first else _SMALLEST
         rows = self._rows("held_runs", first=first, until=id_at(partition.until), most=_NAMED)
         return [Held(str(row["run_id"]), row["because"]) for row in rows]
-
-    def delete_left_over(self, patience_s: float) -> Mapping[str, int]:
-        return {
-            "agent_runs": self._pages("prune_strays"),
-            "run_keys": self._in_order("prune_run_keys", ""),
-            "messages": self._messages(patience_s),
-            "conversations": self._once("prune_conversations"),
-            "alerts": self._once("prune_alerts"),
-            "pages": self._once("prune_pages"),
-        }
-
-    def _messages(self, patience_s: float) -> int:
-        """Take messages away, wait for whoever may have seen them before, and put back what those came to refer to.
-
-        A recording asks which messages are there and inserts the others: what it saw it may refer to later.
-        """
-        if self._once("has_leaving"):
-            # An earlier pruning was stopped in the middle.
-            self._forget_taken(patience_s)
-        self._once("survey_messages")
-        self._in_order("take_messages", b"")
-        return self._forget_taken(patience_s)
-
-    def _forget_taken(self, patience_s: float) -> int:
-        patiently(self.connection, self._await_readers, patience_s)
-        with self.connection.begin():
-            restored = self._run("restore_messages")
-            return self._run("forget_messages") - restored
-
-    def _await_readers(self) -> None:
-        with self.connection.begin():
-            self.connection.execute(text(f'lock table "{self.schema}".messages in access exclusive mode'))
-
-    def _pages(self, statement: str) -> int:
-        deleted = 0
-        while count := self._once(statement):
-            deleted += count
-        return deleted
-
-    def _once(self, statement: str) -> int:
-        with self.connection.begin():
-            return self._run(statement)
-
-    def _in_order(self, statement: str, last: str | bytes) -> int:
-        """Go through a table page by page, in the order of its keys after the smallest; return how many rows went."""
-        deleted, after = 0, {"tenant": "", "last": last}
-        while rows := self._page(statement, after):
-            deleted += rows[0]["deleted"]
-            after = {"tenant": rows[0]["tenant"], "last": rows[0]["last"]}
-        return deleted
-
-    def _page(self, statement: str, after: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        with self.connection.begin():
-            return self._rows(statement, page=_PAGE, until=id_at(self.before), **after)
-
-    def _run(self, statement: str) -> int:
-        query = Statements.load(self.schema)[statement]
-        return self.connection.exec_driver_sql(query, {"before": self.before, "page": _PAGE}).rowcount
 
     def _rows(self, statement: str, **parameters: Any) -> Sequence[Mapping[str, Any]]:
         query = Statements.load(self.schema)[statement]

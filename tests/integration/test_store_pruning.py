@@ -311,6 +311,23 @@ def test_a_month_whose_tables_others_lock_all_the_while_stays_and_the_next_pruni
     assert dropped(prune(own_months, "agentflow", END_OF_APRIL)) == ["before_2026_04", "2026_04"]
 
 
+def test_a_pruning_that_never_gets_at_the_messages_says_so_and_the_next_one_finishes_it(
+    own_months: str, own_harness: Harness
+) -> None:
+    paid_at(own_harness, APRIL, 1)
+    age(own_months, "update agentflow.messages set created_at = '2026-04-11'")
+    with probe_engine(own_months).connect() as other:
+        other.execute(text("lock table agentflow.messages in access share mode"))
+        with pytest.raises(DatabaseUnavailable, match=r"before_2026_04, 2026_04 is dropped, but others had locks"):
+            prune(own_months, "agentflow", END_OF_APRIL, patience_s=0.1)
+    left = count(own_months, "messages_leaving")
+
+    prune(own_months, "agentflow", END_OF_APRIL)
+
+    assert left > 0
+    assert (count(own_months, "messages"), count(own_months, "messages_leaving")) == (0, 0)
+
+
 def test_a_second_pruning_is_refused(own_months: str) -> None:
     with probe_engine(own_months).connect() as other:
         other.execute(text("lock table agentflow.messages in access share mode"))
