@@ -22,18 +22,17 @@ class Compared:
     laden: Sequence[Rate]
 
     @property
-    def slowdown(self) -> float:
-        """The time of a step on the laden side, in that of one on the plain side."""
-        return _per_second(self.plain) / _per_second(self.laden)
+    def throughput(self) -> float:
+        """The steps per second of the laden side, in those of the plain one."""
+        return _per_second(self.laden) / _per_second(self.plain)
 
-    def figures(self, plain: str, laden: str, *, slowdown: float) -> Iterator[Figure]:
-        """Yield both sides' medians, and how much longer a step takes, beside how much longer it may."""
+    def figures(self, plain: str, laden: str, *, throughput: float) -> Iterator[Figure]:
+        """Yield both sides' medians and what becomes of the throughput, beside what is to be left of it."""
         for name, rates in ((plain, self.plain), (laden, self.laden)):
             yield Figure(f"{name}: steps per second", _per_second(rates), "/s")
             yield Figure(f"{name}: CPU seconds per 1,000 steps", _cpu(rates), "s")
             yield Figure(f"{name}: WAL per step", statistics.median(rate.wal_bytes / rate.steps for rate in rates), "B")
-        yield Figure(f"throughput, {laden} to {plain}", 1 / self.slowdown, "x")
-        yield Figure("  time of a step", self.slowdown, "x", slowdown)
+        yield Figure(f"throughput, {laden} to {plain}", self.throughput, "x", above=throughput)
         yield Figure("  CPU of a step", _cpu(self.laden) / _cpu(self.plain), "x")
 
 
