@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     drain_s: float = Field(80.0, gt=0, allow_inf_nan=False)
+    prepare_statements: bool = True
     continue_steps: int = Field(100, ge=1)
     continue_s: float = Field(20.0, gt=0, allow_inf_nan=False)
     db_schema: str = Field("agentflow", pattern=r"^[a-z_][a-z0-9_]{0,62}$")

@@ -30,7 +30,7 @@ class Names:
 
 
 def _bare(text: str) -> str:
-    without_comments = re.sub(r"--[^\n]*", "", text)
+    without_comments = re.sub(r"--[^\n]*|^prepare \w+ \([^)]*\) as ", "", text)
     return " ".join(_VALUES.sub("?", without_comments).split()).lower()
 
 

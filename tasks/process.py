@@ -90,7 +90,14 @@ class Process:
 
     def database(self, application: str, *, pool: int) -> Database:
         """Return a way to Postgres under a name that shows in its list of connections."""
-        return Database(services.database_url, schema=settings().db_schema, application=application, pool=pool)
+        configured = settings()
+        return Database(
+            services.database_url,
+            schema=configured.db_schema,
+            application=application,
+            pool=pool,
+            prepare=configured.prepare_statements,
+        )
 
     def hints(self) -> BrokerHints:
         """Return a way to the broker."""

@@ -80,7 +80,10 @@ class Client:
             database_url = database_url or services.database_url
             redis_url = redis_url or services.redis_url
         self.database = Database(
-            postgres_url(database_url), schema=self._settings.db_schema, application="agentflow client"
+            postgres_url(database_url),
+            schema=self._settings.db_schema,
+            application="agentflow client",
+            prepare=self._settings.prepare_statements,
         )
         self._redis_url = redis_url
         publisher = hints if hints is not None else self._broker_hints(redis_url or "")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentflow.domain import payload
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.identity import Worker
 from agentflow.domain.run import Reserved, Run
@@ -98,8 +97,7 @@ def take(tx: Transaction, step: LockedStep, hold: Hold, worker: Worker, reserved
 
 def insert(tx: Transaction, planned: PlannedStep, hold: Hold, worker: Worker, reserved: Reserved) -> None:
     """Add a step to a locked run that one attempt has already. What it takes is counted with the run's decision."""
-    values = {**asdict(planned), "input": payload.dumps(planned.input)}
-    tx.write("insert_claimed", **values, **_held(hold, worker, reserved))
+    tx.write("insert_claimed", **planned.as_parameters(), **_held(hold, worker, reserved))
 
 
 def locked_of(planned: PlannedStep) -> LockedStep:

@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from agentflow.domain import payload
 from agentflow.domain.errors import DatabaseUnavailable
-from agentflow.store.statements import Statements
+from agentflow.store.statements import Prepared, Statements
 from agentflow.store.wire import Wire
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ _SESSION = {
     "lock_timeout": "5s",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "15s",
+    # The plans of prepared statements name one run, or look into all partitions: values would not better them.
+    "plan_cache_mode": "force_generic_plan",
 }
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 # Conflicts and locks, a server that stops or starts, and one that is full: of disk, of memory, of connections.
@@ -38,10 +40,13 @@ _SNAPSHOT = "begin isolation level repeatable read read only"
 class Transaction:
     """An open transaction and the named statements that may run in it."""
 
-    def __init__(self, connection: Connection, wire: Wire, statements: Statements) -> None:
+    def __init__(
+        self, connection: Connection, wire: Wire, statements: Statements, prepared: Mapping[str, Prepared]
+    ) -> None:
         self.statements = statements
         self._connection = connection
         self._wire = wire
+        self._prepared = prepared
         self._is_joined = False
 
     @property
@@ -59,7 +64,7 @@ class Transaction:
 
     def rows(self, statement: str, /, **parameters: Any) -> Sequence[Row]:
         """Run a statement and return its rows."""
-        return self._wire.ask(self.statements[statement], parameters)
+        return self._wire.ask(self.statements[statement], parameters, self._prepared.get(statement))
 
     def row(self, statement: str, /, **parameters: Any) -> Row | None:
         """Run a statement and return its first row, or None."""
@@ -68,27 +73,40 @@ class Transaction:
 
     def run(self, statement: str, /, **parameters: Any) -> int:
         """Run a statement and return how many rows it touched."""
-        return self._wire.run(self.statements[statement], parameters)
+        return self._wire.run(self.statements[statement], parameters, self._prepared.get(statement))
 
     def write(self, statement: str, /, **parameters: Any) -> None:
         """Run a statement that nobody waits for: it goes out with the next that has an answer, or with the commit."""
-        self._wire.keep(self.statements[statement], parameters)
+        self._wire.keep(self.statements[statement], parameters, self._prepared.get(statement))
 
     def write_each(self, statement: str, parameters: Sequence[Mapping[str, Any]]) -> None:
         """Write a statement once for each set of parameters."""
         for each in parameters:
-            self._wire.keep(self.statements[statement], each)
+            self._wire.keep(self.statements[statement], each, self._prepared.get(statement))
 
 
 class Database:
-    """A pool of connections to one database, opened at the first use in each process."""
+    """A pool of connections to one database, opened at the first use in each process.
+
+    `prepare` says whether statements that are asked often are prepared: not where a pooler lends the server's
+    connections for a transaction each.
+    """
 
     wire: Callable[[Connection], Wire] = staticmethod(Wire)
 
-    def __init__(self, url: str, *, schema: str = "agentflow", application: str = "agentflow", pool: int = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        schema: str = "agentflow",
+        application: str = "agentflow",
+        pool: int = 5,
+        prepare: bool = True,
+    ) -> None:
         self.url = url
         self.schema = schema
         self.statements = Statements.load(schema)
+        self._prepared: Mapping[str, Prepared] = self.statements.prepared if prepare else {}
         self._application = application
         self._pool = pool
         self._engine: Engine | None = None
@@ -112,7 +130,7 @@ class Database:
             wire = self.wire(connection)
             wire.begin(beginning)
             try:
-                yield Transaction(connection, wire, self.statements)
+                yield Transaction(connection, wire, self.statements, self._prepared)
                 wire.commit()
             except BaseException:
                 wire.abandon()
@@ -144,7 +162,7 @@ class Database:
     def _autocommit(self) -> Iterator[Transaction]:
         with self._connected() as connection:
             wire = self.wire(connection)
-            yield Transaction(connection, wire, self.statements)
+            yield Transaction(connection, wire, self.statements, self._prepared)
             wire.flush()
 
     def _patiently(

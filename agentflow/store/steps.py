@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +57,13 @@ class PlannedStep:
         """True where it waits for a time or an event."""
         return self.waiting_reason is not None
 
+    def as_parameters(self) -> dict[str, Any]:
+        """Return the values of its row."""
+        return {name: getattr(self, name) for name in _COLUMNS} | {"input": payload.dumps(self.input)}
+
+
+_COLUMNS = tuple(each.name for each in fields(PlannedStep))
+
 
 @dataclass(frozen=True, slots=True)
 class OpenStep:
@@ -76,7 +83,7 @@ def lock(tx: Transaction, run_id: str, step_index: int) -> LockedStep | None:
 
 def insert(tx: Transaction, steps: Sequence[PlannedStep]) -> None:
     """Add pending steps to a locked run."""
-    tx.write_each("insert_step", [{**asdict(step), "input": payload.dumps(step.input)} for step in steps])
+    tx.write_each("insert_step", [step.as_parameters() for step in steps])
 
 
 def open_steps(tx: Transaction, run_id: str) -> Sequence[OpenStep]:

@@ -15,6 +15,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from agentflow.domain.errors import AgentflowError
+from agentflow.store.statements import Prepared
+
+_PREPARED = "agentflow.prepared"
+_UNCERTAIN = "agentflow.uncertain"
 
 
 class Wire:
@@ -33,27 +37,41 @@ class Wire:
         self._statements: list[str] = []
         self._opening: str | None = None
         self._is_open = False
+        # It lives and dies with the driver's connection, however often that is lent.
+        self._prepared: set[str] = connection.info.setdefault(_PREPARED, set())
+        self._preparing: set[str] = set()
+        self._is_plain = False
+        if connection.info.pop(_UNCERTAIN, False):
+            self._kept.append(b"deallocate all")
 
     def begin(self, words: str = "begin") -> None:
         """Have a transaction begin with whatever is sent first."""
         self._opening = words
 
-    def keep(self, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Send a statement along with the next."""
-        self._kept.append(self._cursor.mogrify(statement, parameters))
+    def keep(
+        self, statement: str, parameters: Mapping[str, Any] | None = None, prepared: Prepared | None = None
+    ) -> None:
+        """Send a statement along with the next; where it can be prepared, by its name."""
+        if prepared is None or parameters is None or self._is_plain:
+            self._kept.append(self._cursor.mogrify(statement, parameters))
+        else:
+            self._prepare(prepared)
+            self._kept.append(self._cursor.mogrify(prepared.call, [parameters[each] for each in prepared.parameters]))
         self._statements.append(statement)
 
-    def ask(self, statement: str, parameters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def ask(
+        self, statement: str, parameters: Mapping[str, Any], prepared: Prepared | None = None
+    ) -> list[Mapping[str, Any]]:
         """Send what was kept, then a statement, and return its rows."""
-        self.run(statement, parameters)
+        self.run(statement, parameters, prepared)
         if self._cursor.description is None:
             return []
         names = [column.name for column in self._cursor.description]
         return [dict(zip(names, row, strict=True)) for row in self._cursor.fetchall()]
 
-    def run(self, statement: str, parameters: Mapping[str, Any]) -> int:
+    def run(self, statement: str, parameters: Mapping[str, Any], prepared: Prepared | None = None) -> int:
         """Send what was kept, then a statement, and return how many rows it touched."""
-        self.keep(statement, parameters)
+        self.keep(statement, parameters, prepared)
         self.flush()
         return int(self._cursor.rowcount)
 
@@ -92,7 +110,23 @@ class Wire:
         try:
             self._cursor.execute(message)
         except psycopg2.Error as error:
+            self._forget_prepared()
             raise self._raised(statements, error) from error
+        self._prepared |= self._preparing
+        self._preparing.clear()
+
+    def _forget_prepared(self) -> None:
+        """Begin anew on this connection's next use: how far the server came is not known, and no rollback undoes it."""
+        if self._preparing:
+            self._preparing.clear()
+            self._prepared.clear()
+            self._connection.info[_UNCERTAIN] = self._is_plain = True
+
+    def _prepare(self, prepared: Prepared) -> None:
+        """Have a statement prepared by the message that first calls it on this connection."""
+        if prepared.name not in self._prepared and prepared.name not in self._preparing:
+            self._preparing.add(prepared.name)
+            self._kept.append(prepared.definition.encode())
 
     def _raised(self, statements: str, error: psycopg2.Error) -> Exception:
         """Return what SQLAlchemy would have raised, and deal with the connection as it would have."""

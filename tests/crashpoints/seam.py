@@ -26,6 +26,7 @@ from sqlalchemy import Engine, event
 from agentflow.gate import scripts
 from agentflow.store.statements import Statements
 
+_CALLED = re.compile(r"execute (\w+) \(")
 _PART = re.compile(rb"\$\d+\r\n([^\r]*)\r\n")
 _SCRIPTS = {each.digest: name for name, each in vars(scripts).items() if isinstance(each, scripts.Script)}
 
@@ -90,6 +91,8 @@ class Seam:
     def name_of(self, statement: str | bytes) -> str:
         """Return what to call a statement that goes to Postgres."""
         text = statement if isinstance(statement, str) else statement.decode(errors="replace")
+        if called := _CALLED.match(text):
+            return called[1]
         # A savepoint's name has a number that grows from one to the next.
         return self._names.get(text) or re.sub(r"_\d+$", "", " ".join(text.split()[:3]))
 

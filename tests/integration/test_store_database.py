@@ -12,6 +12,8 @@ from agentflow.domain.errors import DatabaseUnavailable
 from agentflow.store.database import Database, Transaction, is_passing, probe_engine
 from agentflow.testing import Harness
 
+RUN = "00000000-0000-7000-8000-000000000000"
+
 
 @pytest.fixture
 def database(agentflow: Harness) -> Iterator[Database]:
@@ -49,6 +51,54 @@ def test_a_passing_failure_runs_the_whole_body_again(database: Database, sqlstat
 
     assert database.atomically(body) == "done"
     assert (len(tries), count(database)) == (3, 1)
+
+
+def prepared_names(database: Database) -> set[str]:
+    with database.transaction() as tx:
+        found = tx.connection.exec_driver_sql("select name from pg_prepared_statements")
+        return set(found.scalars())
+
+
+def test_what_is_asked_often_is_prepared_once_on_a_connection(database: Database) -> None:
+    for _ in range(3):
+        assert database.atomically(lambda tx: tx.row("lock_run", run_id=RUN)) is None
+        assert database.glance(lambda tx: tx.rows("read_steps", run_id=RUN)) == []
+
+    assert prepared_names(database) == {"lock_run", "read_steps"}
+
+
+def test_nothing_is_prepared_where_connections_are_lent_for_a_transaction(database: Database) -> None:
+    lent = Database(database.url, pool=1, prepare=False)
+
+    assert lent.atomically(lambda tx: tx.row("lock_run", run_id=RUN)) is None
+
+    assert prepared_names(lent) == set()
+    lent.close()
+
+
+@pytest.mark.parametrize("look", ["atomically", "glance"])
+def test_a_first_call_that_fails_leaves_a_connection_that_can_prepare(database: Database, look: str) -> None:
+    one = Database(database.url, pool=1)
+    with pytest.raises(DBAPIError):
+        getattr(one, look)(lambda tx: tx.row("lock_run", run_id="no id"))
+
+    for _ in range(2):
+        assert getattr(one, look)(lambda tx: tx.row("lock_run", run_id=RUN)) is None
+
+    assert prepared_names(one) == {"lock_run"}
+    one.close()
+
+
+def test_what_was_not_prepared_before_a_failure_goes_on_without(database: Database) -> None:
+    def body(tx: Transaction) -> object:
+        savepoint = tx.connection.begin_nested()
+        with pytest.raises(DBAPIError):
+            tx.row("lock_run", run_id="no id")
+        savepoint.rollback()
+        return tx.row("lock_run", run_id=RUN)
+
+    assert database.atomically(body) is None
+    assert database.atomically(body) is None
 
 
 @pytest.mark.parametrize("sqlstate", ["23505", "22P02", "42601", "P0001"])

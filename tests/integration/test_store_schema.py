@@ -17,6 +17,7 @@ from agentflow.store.tables import metadata
 from agentflow.testing import Harness
 
 STATEMENTS = Statements.load("agentflow").by_name
+PREPARED = Statements.load("agentflow").prepared
 # What is no query cannot be prepared; running it shows as much.
 COMMANDS = {"check_constraints"}
 
@@ -64,6 +65,16 @@ def test_a_statement_prepares_against_the_migrated_schema(shared_database_url: s
     query = re.sub(r"%\((\w+)\)s", number, STATEMENTS[name])
     with probe_engine(shared_database_url).connect() as connection:
         connection.exec_driver_sql(query if name in COMMANDS else f"prepare checked as {query}")
+
+
+@pytest.mark.parametrize("name", sorted(PREPARED))
+def test_a_statement_that_is_asked_often_is_prepared_as_it_is_declared(shared_database_url: str, name: str) -> None:
+    with probe_engine(shared_database_url).connect() as connection:
+        connection.exec_driver_sql(PREPARED[name].definition)
+        query = "select array_length(parameter_types, 1) from pg_prepared_statements where name = %s"
+        known = connection.exec_driver_sql(query, (name,)).scalar_one()
+
+    assert known == len(PREPARED[name].parameters)
 
 
 def test_a_schema_may_have_another_name_and_be_made_by_several_at_once(

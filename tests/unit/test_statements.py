@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from agentflow.store import statements
+from agentflow.store.parameters import TYPES
 from agentflow.store.statements import Statements
 
 FOLDER = Path(statements.__file__).parent / "sql"
 HEADS = [
-    (path.name, *line.removeprefix("-- ").split(": ", 1))
+    (path.name, *line.removeprefix("-- ").replace(" (prepared)", "", 1).split(": ", 1))
     for path in sorted(FOLDER.glob("*.sql"))
     for line in path.read_text(encoding="utf-8").splitlines()
     if line.startswith("-- ")
@@ -34,6 +35,19 @@ def test_a_statement_has_a_purpose_and_is_used(file: str, name: str, purpose: st
 
     assert purpose, f"{file}: {name}"
     assert used, f"{file}: nothing runs {name}"
+
+
+def test_what_is_prepared_has_its_parameters_by_place() -> None:
+    prepared = Statements.load("mine").prepared["hold_run"]
+
+    assert prepared.definition.startswith('prepare hold_run (uuid) as select from "mine".agent_runs')
+    assert (prepared.call, prepared.parameters) == ("execute hold_run (%s)", ("run_id",))
+
+
+def test_every_type_of_a_parameter_is_used() -> None:
+    used = {name for prepared in Statements.load("mine").prepared.values() for name in prepared.parameters}
+
+    assert used == set(TYPES)
 
 
 def test_statements_are_written_for_their_schema() -> None:

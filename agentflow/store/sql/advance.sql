@@ -1,4 +1,4 @@
--- lock_fresh_run: lock a run that has no step yet, and whose first may be decided on now
+-- lock_fresh_run (prepared): lock a run that has no step yet, and whose first may be decided on now
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
@@ -11,7 +11,7 @@ where r.run_id = %(run_id)s and r.status = 'pending' and r.current_step = -1 and
     and r.conversation_id is null and r.stop_requested is null and not r.pause_requested and r.ending is null
 for update of r
 
--- read_run: read a run without locking it
+-- read_run (prepared): read a run without locking it
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
@@ -22,7 +22,7 @@ select
 from {schema}.agent_runs r
 where r.run_id = %(run_id)s
 
--- read_steps: read a run's steps in order
+-- read_steps (prepared): read a run's steps in order
 select
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, parent_index,
     call_index, waiting_reason, next_attempt_at, effect, subject_index, subject_tool, noted,

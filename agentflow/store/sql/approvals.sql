@@ -42,7 +42,7 @@ returning
 update {schema}.approvals set used_at = coalesce(used_at, clock_timestamp())
 where approval_id = %(approval_id)s and status = 'approved'
 
--- close_approvals: close what a run asks of people about steps that wait no more
+-- close_approvals (prepared): close what a run asks of people about steps that wait no more
 update {schema}.approvals a
 set status = 'closed', decided_at = clock_timestamp()
 from {schema}.agent_steps s

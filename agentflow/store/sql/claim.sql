@@ -1,4 +1,4 @@
--- lock_run: lock a run, alone, and read what a decision has to know of it
+-- lock_run (prepared): lock a run, alone, and read what a decision has to know of it
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
@@ -17,7 +17,7 @@ select coalesce(
     false
 ) as has_turn
 
--- lock_step: lock a step, after its run, and read it with its fence
+-- lock_step (prepared): lock a step, after its run, and read it with its fence
 select
     run_id, step_index, tool_name, tool_input, tool_output, error, status, attempt, idempotency_key, business_key,
     args_hash, effect, timeout_s, queue, task_name, parent_index, call_index, claim_token, worker_id, worker_pid,
@@ -42,10 +42,10 @@ where tenant = %(tenant)s and tool = %(tool)s and key = %(key)s
 order by generation desc limit 1
 for update
 
--- hold_run: lock a run, by a statement of its own
+-- hold_run (prepared): lock a run, by a statement of its own
 select from {schema}.agent_runs where run_id = %(run_id)s for update
 
--- lock_step_of_run: lock a step whose run is locked, and read both, and whether its bulkhead is paused
+-- lock_step_of_run (prepared): lock a step whose run is locked, and read both, and whether its bulkhead is paused
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
@@ -70,7 +70,7 @@ join {schema}.agent_steps s on s.run_id = r.run_id
 where r.run_id = %(run_id)s and s.step_index = %(step_index)s
 for update of s
 
--- lock_again: lock a claimed step whose run is locked, and read of both what may have changed since the claim
+-- lock_again (prepared): lock a claimed step whose run is locked, and read of both what may have changed since the claim
 select
     r.status, r.version, r.current_step, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens,
     r.spent_cost_usd, r.reserved_tokens, r.reserved_cost_usd, r.waiting_reason, r.stop_requested, r.pause_requested,
@@ -86,7 +86,7 @@ join {schema}.agent_steps s on s.run_id = r.run_id
 where r.run_id = %(run_id)s and s.step_index = %(step_index)s
 for update of s
 
--- insert_claimed: add a step to a locked run that one attempt has already, with its log
+-- insert_claimed (prepared): add a step to a locked run that one attempt has already, with its log
 with added as (
     insert into {schema}.agent_steps (
         run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
@@ -108,7 +108,7 @@ values (
     %(claimed_at)s
 )
 
--- claim_step: hand a locked, pending step to one attempt of one worker
+-- claim_step (prepared): hand a locked, pending step to one attempt of one worker
 with claimed as (
     update {schema}.agent_steps
     set status = 'running', attempt = %(attempt)s, claim_token = %(claim_token)s, worker_id = %(worker_id)s,
@@ -131,7 +131,7 @@ set spent_attempts = r.spent_attempts + case when %(is_clearing)s then 0 else 1 
 from claimed
 where r.run_id = claimed.run_id and r.run_id = %(run_id)s
 
--- look_at_step: read what the gate has to know of a step, before it is claimed
+-- look_at_step (prepared): read what the gate has to know of a step, before it is claimed
 select s.run_id, s.step_index, s.status, s.tool_name, s.tool_input, s.args_hash, s.attempt, s.bulkhead, s.hinted_at,
     s.waiting_reason, s.subject_tool, s.timeout_s, r.agent, r.user_id, r.pause_requested as is_paused,
     s.next_attempt_at is null or s.next_attempt_at <= clock_timestamp() as is_due,
@@ -165,7 +165,7 @@ set next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), wa
     hinted_at = null, hints = 0
 where run_id = %(run_id)s and step_index = %(step_index)s and status = 'pending'
 
--- park_denied: park a step that the gate has denied, unless it was woken since it was looked at
+-- park_denied (prepared): park a step that the gate has denied, unless it was woken since it was looked at
 update {schema}.agent_steps
 set next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), waiting_reason = %(reason)s,
     hinted_at = null, hints = 0
@@ -184,7 +184,7 @@ set stop_requested = coalesce(stop_requested, %(reason)s), pause_requested = fal
     advance_hinted_at = clock_timestamp(), advance_hints = 0, version = version + 1
 where run_id = %(run_id)s and finished_at is null
 
--- note_settled: count a step on the run that was settled without a call
+-- note_settled (prepared): count a step on the run that was settled without a call
 update {schema}.agent_runs
 set version = version + 1, current_step = greatest(current_step, %(step_index)s), advance_due_at = clock_timestamp(),
     advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()

@@ -1,4 +1,4 @@
--- finish_step: write the outcome of the attempt that holds the fence
+-- finish_step (prepared): write the outcome of the attempt that holds the fence
 update {schema}.agent_steps
 set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, flags = %(flags)s::text[],
     finished_at = case when %(status)s = 'in_doubt' then null else clock_timestamp() end, lease_until = null,
@@ -72,7 +72,7 @@ set status = 'pending', error = %(error)s::json, lease_until = null, waiting_rea
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
     and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
 
--- settle_reservation: charge a run for a step's call, and end what was reserved for it
+-- settle_reservation (prepared): charge a run for a step's call, and end what was reserved for it
 with settled as (
     update {schema}.agent_steps s
     set reserved_tokens = 0, reserved_cost_usd = 0
@@ -96,7 +96,7 @@ set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 
 where run_id = %(run_id)s and status = 'pending' and waiting_reason = 'budget_reserved'
 returning run_id, step_index, task_name, queue
 
--- end_attempt: write how an attempt ended into the call log; what is found out of it later leaves its times alone
+-- end_attempt (prepared): write how an attempt ended into the call log; what is found out of it later leaves its times alone
 update {schema}.attempts
 set status = %(status)s, error = %(error)s::json, ended_at = coalesce(ended_at, clock_timestamp()),
     latency_ms = coalesce(%(latency_ms)s, latency_ms)
@@ -106,15 +106,15 @@ where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attemp
 update {schema}.attempts set late_result = %(late_result)s::json
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s and claim_token = %(claim_token)s
 
--- insert_message: keep a message once, under the hash of all that leads to it
+-- insert_message (prepared): keep a message once, under the hash of all that leads to it
 insert into {schema}.messages (tenant, hash, parent, body)
 values (%(tenant)s, %(hash)s, %(parent)s, %(body)s::json)
 on conflict do nothing
 
--- known_messages: tell which of some hashes are kept already
+-- known_messages (prepared): tell which of some hashes are kept already
 select hash from {schema}.messages where tenant = %(tenant)s and hash = any(%(hashes)s::bytea[])
 
--- log_model_call: write an answered model call into the log
+-- log_model_call (prepared): write an answered model call into the log
 insert into {schema}.model_calls (
     run_id, step_index, attempt, tenant, model, response_model, prompt_tokens, completion_tokens, cost_usd, latency_ms,
     prompt_head, response, finish_reason, error
@@ -125,14 +125,14 @@ values (
 )
 on conflict (run_id, step_index, attempt) do nothing
 
--- note_outcome: count an outcome on the run: a decision made before it is too old now
+-- note_outcome (prepared): count an outcome on the run: a decision made before it is too old now
 update {schema}.agent_runs
 set version = version + 1, current_step = greatest(current_step, %(step_index)s),
     scratchpad = %(scratchpad)s::json, advance_due_at = clock_timestamp(),
     advance_hinted_at = clock_timestamp(), advance_hints = 0, updated_at = clock_timestamp()
 where run_id = %(run_id)s
 
--- note_decided: count an outcome on the run, with the decision that was made on it, and what a next claim takes
+-- note_decided (prepared): count an outcome on the run, with the decision that was made on it, and what a next claim takes
 update {schema}.agent_runs
 set version = version + 2, current_step = greatest(current_step, %(step_index)s, %(current_step)s),
     scratchpad = %(scratchpad)s::json, advance_due_at = null, advance_hinted_at = null, advance_hints = 0,
@@ -141,7 +141,7 @@ set version = version + 2, current_step = greatest(current_step, %(step_index)s,
     updated_at = clock_timestamp()
 where run_id = %(run_id)s
 
--- insert_outbox: queue a message with the state that caused it
+-- insert_outbox (prepared): queue a message with the state that caused it
 insert into {schema}.outbox (message_id, tenant, run_id, step_index, item, kind, payload)
 values (%(message_id)s, %(tenant)s, %(run_id)s, %(step_index)s, %(item)s, %(kind)s, %(payload)s::json)
 on conflict (run_id, step_index, item) do nothing
@@ -168,7 +168,7 @@ from waiters w
 where s.run_id = w.run_id and s.step_index = w.step_index
 returning s.run_id, s.step_index, s.task_name, s.queue
 
--- insert_step: add a step to a run
+-- insert_step (prepared): add a step to a run
 insert into {schema}.agent_steps (
     run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
     task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, subject_index, subject_tool, person, settle_s,
@@ -182,13 +182,13 @@ values (
     case when %(after_s)s::float is null then clock_timestamp() end
 )
 
--- mark_decided: note that the run's history up to its version has been decided on
+-- mark_decided (prepared): note that the run's history up to its version has been decided on
 update {schema}.agent_runs
 set version = version + 1, current_step = greatest(current_step, %(current_step)s), advance_due_at = null,
     advance_hinted_at = null, advance_hints = 0, updated_at = clock_timestamp()
 where run_id = %(run_id)s and version = %(version)s
 
--- set_run_status: move a run to another status that is not final; its deadline stands still while a person is waited for
+-- set_run_status (prepared): move a run to another status that is not final; its deadline stands still while a person is waited for
 update {schema}.agent_runs
 set status = %(status)s, waiting_reason = %(waiting_reason)s, updated_at = clock_timestamp(),
     time_left_s = case
@@ -202,11 +202,11 @@ set status = %(status)s, waiting_reason = %(waiting_reason)s, updated_at = clock
     end
 where run_id = %(run_id)s
 
--- log_transition: write a run's change of status into its log
+-- log_transition (prepared): write a run's change of status into its log
 insert into {schema}.transitions (tenant, run_id, step_index, old, new, reason)
 values (%(tenant)s, %(run_id)s, %(step_index)s, %(old)s, %(new)s, %(reason)s)
 
--- finish_run: end a run
+-- finish_run (prepared): end a run
 update {schema}.agent_runs
 set status = %(status)s, result = %(result)s::json, outcome = %(outcome)s, error = %(error)s::json,
     compensation = %(compensation)s, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
@@ -233,12 +233,12 @@ from passed
 where r.run_id = passed.turn_run_id
 returning r.run_id, r.queue
 
--- open_steps: read the states of a run's open steps
+-- open_steps (prepared): read the states of a run's open steps
 select step_index, status, next_attempt_at, waiting_reason, clock_timestamp() as now from {schema}.agent_steps
 where run_id = %(run_id)s and status in ('pending', 'running', 'in_doubt')
 order by step_index
 
--- skip_pending: skip what a stopping run had not begun
+-- skip_pending (prepared): skip what a stopping run had not begun
 update {schema}.agent_steps
 set status = 'skipped', finished_at = clock_timestamp(), waiting_reason = null, next_attempt_at = null
 where run_id = %(run_id)s and status = 'pending' and tool_name not in ('verify', 'compensate')

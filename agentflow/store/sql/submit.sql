@@ -1,4 +1,4 @@
--- submit_run: insert a pending run with its first transition, unless its idempotency key is taken in `run_keys`
+-- submit_run (prepared): insert a pending run with its first transition, unless its idempotency key is taken in `run_keys`
 with submitted as (
     insert into {schema}.agent_runs (
         run_id, tenant, user_id, agent, agent_version, queue, input_payload, input_hash, conversation_id,
@@ -26,7 +26,7 @@ where run_id in (
     (select k.run_id from {schema}.run_keys k where k.tenant = %(tenant)s and k.idempotency_key = %(idempotency_key)s)
 )
 
--- agent_by_name: read the newest registration of an agent
+-- agent_by_name (prepared): read the newest registration of an agent
 select name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools
 from {schema}.agents where name = %(name)s order by registered_at desc limit 1
 

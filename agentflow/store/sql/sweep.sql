@@ -1,4 +1,4 @@
--- look_around: hold the turn if it is free or ours; tell what there is to do, and in how many seconds there is more
+-- look_around (prepared): hold the turn if it is free or ours; tell what there is to do, and in how many seconds there is more
 with recursive turn as (
     insert into {schema}.turns (name, holder, held_until)
     values (%(name)s, %(holder)s, clock_timestamp() + make_interval(secs => %(hold_s)s))
@@ -184,7 +184,7 @@ cross join lateral (
 where s.run_id = w.run_id and s.step_index = w.step_index and w.place <= b.room
 returning s.run_id, s.step_index, s.task_name, s.queue, s.quarantined, s.hinted_at
 
--- wake_denied: make steps due that the gate has denied, those too that are only about to be parked for it
+-- wake_denied (prepared): make steps due that the gate has denied, those too that are only about to be parked for it
 update {schema}.agent_steps s
 set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
 from unnest(%(run_ids)s::uuid[], %(step_indexes)s::integer[]) as w (run_id, step_index)

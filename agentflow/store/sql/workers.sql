@@ -12,7 +12,7 @@ values (
 on conflict (name, version) do update
 set queue = excluded.queue, queues = excluded.queues, model = excluded.model, registered_at = clock_timestamp()
 
--- beat: say that a worker is alive; a gap breaks its record as a judge of others. Tell what it has, and whose turn it is
+-- beat (prepared): say that a worker is alive; a gap breaks its record as a judge of others. Tell what it has, and whose turn it is
 with beaten as (
     update {schema}.workers
     set unbroken_since = case
