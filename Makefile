@@ -96,9 +96,16 @@ format: $(STAMP) ## Put the sources into their format, and mend what lint can me
 	@$(VENV)/bin/ruff format $(SOURCES)
 
 .PHONY: bench
-bench: $(STAMP) ## Run the benchmark, beside its peers where they are installed
-	@if [ ! -d bench ]; then echo "There is no bench/ yet." >&2; exit 1; fi
+bench: $(STAMP) ## Take the figures (ARGS="steps", "llm", "profile", "queries"; python -m bench --help)
 	@$(PYTHON) -m bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## Measure agentflow beside its peers, each in an environment of its own (ARGS="--only absurd dbos")
+	@$(PYTHON) -m bench.peers $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: $(STAMP) ## Fill the tables with a year of runs, and measure beside empty ones (ARGS="--runs 100000")
+	@$(PYTHON) -m bench.growth $(ARGS)
 
 .PHONY: wheel
 wheel: $(STAMP) ## Build the wheel into dist/

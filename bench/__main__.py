@@ -17,6 +17,7 @@ from agentflow import AgentflowError
 from bench import airline, gate, outbox, people, profiling, queries, recovery, rest, start, steps, storms
 from bench.charts import draw
 from bench.figures import Broken, Figure, Skipped
+from bench.loads.catalogue import LOADS
 from bench.processes import forget_own_services
 from bench.size import Size, add_size
 from bench.table import Found, json_lines, show_table
@@ -36,10 +37,8 @@ BENCHMARKS: dict[str, Measure] = {
     "outbox": outbox.measure,
     "recovery": recovery.measure,
     "rest": rest.measure,
+    **LOADS,
 }
-
-# Those that are taken by name alone, for they take longer than all others together.
-LONG = frozenset({"growth"})
 
 # What looks into the load of the steps, with options of its own.
 LOOKS: dict[str, Callable[[Sequence[str]], int]] = {"profile": profiling.main, "queries": queries.main}
@@ -89,7 +88,7 @@ def _take_all(asked: argparse.Namespace, notes: Console) -> int:
 
 
 def _usual() -> list[str]:
-    return [name for name in BENCHMARKS if name not in LONG]
+    return list(BENCHMARKS)
 
 
 def _take(name: str, measure: Measure, notes: Console) -> Sequence[Figure] | str:
