@@ -82,13 +82,9 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _take_all(asked: argparse.Namespace, notes: Console) -> int:
     benchmarks: dict[str, Measure] = {**BENCHMARKS, "steps": partial(steps.measure, size=Size.read(asked))}
-    found = {name: _take(name, benchmarks[name], notes) for name in asked.names or _usual()}
+    found = {name: _take(name, benchmarks[name], notes) for name in asked.names or BENCHMARKS}
     _show(asked, found)
     return int(any(isinstance(figures, str) and figures.startswith(_BROKEN) for figures in found.values()))
-
-
-def _usual() -> list[str]:
-    return list(BENCHMARKS)
 
 
 def _take(name: str, measure: Measure, notes: Console) -> Sequence[Figure] | str:
