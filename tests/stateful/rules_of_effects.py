@@ -118,19 +118,21 @@ def keys_say_what_their_steps_say(picture: Picture, world: World) -> Iterator[st
             yield f"{tool} {key} is used anew, and was not closed: {rows}"
     held = {(row["run_id"], row["step_index"]): row["status"] for row in picture.keys}
     for step in _tools_of(picture):
-        wanted = {"running": "in_flight", "in_doubt": "in_doubt"}.get(step["status"])
-        if step["business_key"] and wanted and held.get((step["run_id"], step["step_index"])) != wanted:
+        wanted = _HOLDS.get(step["status"])
+        if step["business_key"] and wanted and held.get((step["run_id"], step["step_index"])) not in wanted:
             yield f"{name_of(step)} is {step['status']}, and does not hold its key"
 
 
 _STANDINGS = {
     "in_flight": {"running", "pending"},
     "done": {"ok"},
-    "in_doubt": {"in_doubt", "error", "ok", "pending"},
+    "in_doubt": {"in_doubt", "error", "ok", "pending", "running"},
     # A step that waited for another attempt when its run was ended is skipped, and its last may have happened.
     "compensating": {"ok", "error", "skipped"},
     "compensated": {"ok", "error", "skipped"},
 }
+# What a person lets be tried again is in doubt until that is recorded: what was sent before may still arrive.
+_HOLDS = {"running": {"in_flight", "in_doubt"}, "in_doubt": {"in_doubt"}}
 
 
 def _wrong_key(picture: Picture, key: Row) -> Iterator[str]:
