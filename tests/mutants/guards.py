@@ -206,7 +206,7 @@ GUARDS = (
             ("    if run.pause_requested:\n", "    if False:\n"),
             ("if run.stop_requested or run.ending is not None:", "if run.ending is not None:"),
         ),
-        (*_integration("engine_continuing"), MACHINE),
+        (*_integration("engine_claim"), MACHINE),
     ),
     Guard(
         "a continuation's version",
@@ -240,7 +240,7 @@ GUARDS = (
                 "arm(boottime() + (claimed.claim.lease_until - claimed.claim.claimed_at).total_seconds() - 0.5)",
             ),
         ),
-        (CRASH_POINTS,),
+        _integration("engine_continuing_deadlines"),
     ),
     Guard(
         "a continuation's slots",
