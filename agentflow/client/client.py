@@ -19,9 +19,9 @@ from agentflow.client.checking import checked_input
 from agentflow.client.handle import RunHandle
 from agentflow.client.outbox import Messages
 from agentflow.client.submitting import (
+    DeclaredAgents,
     Publisher,
     aware,
-    declared_agent,
     label,
     notices,
     to_jsonable,
@@ -85,6 +85,7 @@ class Client:
             application="agentflow client",
             prepare=self._settings.prepare_statements,
         )
+        self.declared = DeclaredAgents(self.database)
         self._redis_url = redis_url
         publisher = hints if hints is not None else self._broker_hints(redis_url or "")
         self._publisher = Publisher(self.database, publisher)
@@ -113,7 +114,7 @@ class Client:
         caller's transaction: it exists if that commits. Raises SubmissionRefused, of which UnknownAgent, InvalidInput,
         InputTooLarge and IdempotencyConflict are kinds; then nothing was written.
         """
-        declared = declared_agent(self.database, agent)
+        declared = self.declared.get(agent)
         checked = checked_input(agent, to_jsonable(input), declared["input_schema"], self._settings.max_input_bytes)
         theirs = in_transaction_of(session, connection, self.database)
         submission = Submission(

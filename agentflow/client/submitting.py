@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any
@@ -22,10 +23,11 @@ from agentflow.domain.errors import (
 from agentflow.domain.hint import Hint, HintPublisher, advance_hint
 from agentflow.domain.quoting import quoted
 from agentflow.policy.addresses import PrivateReach
-from agentflow.store.database import Database, Row, Transaction
+from agentflow.store.database import Database, Row
 from agentflow.store.submissions import Submission, Submitted, submit
 
 _LONGEST_LABEL = 500
+_KNOWN_FOR_S = 1.0
 
 Publish = Callable[[Hint], None]
 
@@ -64,18 +66,34 @@ def write_submission(
     return submitted
 
 
-def declared_agent(database: Database, agent: str) -> Row:
-    """Return what a worker has registered of an agent; raise UnknownAgent naming those there are."""
+class DeclaredAgents:
+    """What workers have registered of agents, known for a second: a client that submits often asks no more often."""
 
-    def body(tx: Transaction) -> tuple[Row | None, list[str]]:
-        declared = tx.row("agent_by_name", name=agent) if is_label(agent) else None
-        return declared, [] if declared else [row["name"] for row in tx.rows("agent_names")]
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, tuple[float, Row]] = {}
 
-    declared, known = database.atomically(body)
-    if declared is None:
-        names = ", ".join(map(repr, known)) or "none yet: start a worker with AGENTFLOW_AGENTS set"
-        raise UnknownAgent(f"no worker has registered an agent {quoted(agent)}; registered: {names}")
-    return declared
+    def get(self, agent: str) -> Row:
+        """Return an agent's newest registration; raise UnknownAgent naming those there are."""
+        now = time.monotonic()
+        known = self._known.get(agent) if is_label(agent) else None
+        if known is not None and now < known[0]:
+            return known[1]
+        declared = self._ask(agent)
+        self._known[agent] = (now + _KNOWN_FOR_S, declared)
+        return declared
+
+    def forget(self) -> None:
+        """Ask again."""
+        self._known.clear()
+
+    def _ask(self, agent: str) -> Row:
+        declared = self._database.glance(lambda tx: tx.row("agent_by_name", name=agent)) if is_label(agent) else None
+        if declared is not None:
+            return declared
+        names = ", ".join(repr(row["name"]) for row in self._database.glance(lambda tx: tx.rows("agent_names")))
+        registered = names or "none yet: start a worker with AGENTFLOW_AGENTS set"
+        raise UnknownAgent(f"no worker has registered an agent {quoted(agent)}; registered: {registered}")
 
 
 def to_jsonable(value: Any) -> Any:

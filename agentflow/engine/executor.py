@@ -57,14 +57,15 @@ def advance(runtime: Runtime, run_id: str) -> None:
 def follow_on(runtime: Runtime, following: Following | None, chain: Chain) -> None:
     """Take the steps one after the other that are claimed for this process, each its whole way."""
     while following is not None:
-        task_id = runtime.announcer.begin(following.hint)
         ending: Ending = Failed(ErrorKind.BUG, "the task raised", happened=None)
-        visit = following.visit
+        visit, task_id = following.visit, ""
         try:
+            task_id = runtime.announcer.begin(following.hint)
             ending, following = _work(runtime, following.claimed, visit, chain)
         finally:
             visit.end()
-            runtime.announcer.end(task_id, ending)
+            if task_id:
+                runtime.announcer.end(task_id, ending)
 
 
 _Worked = tuple[Ending, Following | None]

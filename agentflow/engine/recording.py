@@ -96,7 +96,7 @@ def record_by_doing(runtime: Runtime, claim: Claim, call: Try) -> Recorded | Non
 def _record(runtime: Runtime, claim: Claim, call: Try, onward: Onward | None = None) -> Recorded | None:
     """Record in one transaction; of a step `onward` that is known before it, its bulkhead is looked at on the way."""
     kept: list[Tried] = []
-    sent_at = boottime()
+    sent = _Sent(boottime())
 
     def body(tx: Transaction) -> Recorded | None:
         locked = claims.lock_again(tx, claim, onward.step.bulkhead if onward else None)
@@ -105,22 +105,29 @@ def _record(runtime: Runtime, claim: Claim, call: Try, onward: Onward | None = N
         run, step, now = locked.run, locked.step, locked.now
         looked = Looked(onward, locked.held) if onward else None
         if kept and _is_written(step, kept[0].outcome):
-            return _recorded_before(tx, runtime, kept[0], sent_at)
+            return _recorded_before(tx, runtime, kept[0], sent)
         if step.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
             return None
         tried = _as_far_as_known(call(tx, run), step, now)
         if step.status is StepStatus.IN_DOUBT and isinstance(tried.outcome, InDoubt):
             return None
         kept[:] = [tried]
-        return _Record(tx, runtime, run, step, now, sent_at, looked).write(claim, tried)
+        return _Record(tx, runtime, run, step, now, sent, looked).write(claim, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
 
 
-def _recorded_before(tx: Transaction, runtime: Runtime, tried: Tried, sent_at: float) -> Recorded:
+@dataclass(slots=True)
+class _Sent:
+    """When the claim of the next step was sent at the earliest, on the clock of `boottime`."""
+
+    at: float
+
+
+def _recorded_before(tx: Transaction, runtime: Runtime, tried: Tried, sent: _Sent) -> Recorded:
     """Return what an earlier try at this transaction has written; its next step is ours where it has our token."""
     onward = tried.onward
-    claimed = claimed_before(tx, runtime, onward.step, onward.token, sent_at=sent_at) if onward else None
+    claimed = claimed_before(tx, runtime, onward.step, onward.token, sent_at=sent.at) if onward else None
     return Recorded(tried.outcome, undecided=claimed is None, claimed=claimed)
 
 
@@ -171,7 +178,7 @@ class _Record:
     run: Run
     step: LockedStep
     now: datetime
-    sent_at: float
+    sent: _Sent
     looked: Looked | None
 
     def write(self, claim: Claim, tried: Tried) -> Recorded:
@@ -282,7 +289,7 @@ class _Record:
             self.now,
             onward.step,
             onward.token,
-            sent_at=self.sent_at,
+            sent_at=self.sent.at,
             history=onward.history,
             held=held,
         )
@@ -308,8 +315,10 @@ class _Record:
     def _continue(self, outcome: AttemptOutcome, onward: Onward, hints: Sequence[Hint]) -> Recorded:
         """Claim the plan's only step, which has just been added; nobody else needs its hint."""
         tx, runtime, index = self.tx, self.runtime, onward.step.step_index
+        # A transactional tool may have taken its time since this transaction began; the lease begins only now.
+        self.sent.at = boottime()
         claimed = claim_in(
-            tx, runtime, self.run.run_id, index, onward.token, sent_at=self.sent_at, history=onward.history
+            tx, runtime, self.run.run_id, index, onward.token, sent_at=self.sent.at, history=onward.history
         )
         if isinstance(claimed, Claimed):
             return Recorded(outcome, undecided=False, hints=list(hints), claimed=claimed)

@@ -65,6 +65,7 @@ class Harness:
         registry = Registry.of(agents)
         worker = Worker.of_this_process()
         Registration(worker.worker_id, "test", frozenset(registry.queues), registry).write(self.database)
+        self.client.declared.forget()
         overrides: Mapping[str, Any] = {} if model is None else {agent.name: model for agent in agents}
         runtime = Runtime(
             database=self.database,

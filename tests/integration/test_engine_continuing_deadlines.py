@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
+from agentflow import Context, Pipeline, tool
 from agentflow.engine.deadman import TIMER_MARGIN_S, boottime
 from agentflow.engine.runtime import RECORD_MARGIN_S
 from agentflow.testing import Harness
+from tests.integration.hands import Interrupted
 from tests.integration.lost_answers import LostAnswers
-from tests.integration.test_engine_continuing import begun, going_on, plain
+from tests.integration.test_engine_continuing import begun, going_on, look, plain
 
 
 class Armed:
@@ -38,3 +42,34 @@ def test_a_claim_that_is_not_answered_at_once_leaves_its_step_no_more_time(agent
     [(committed_at, before)] = committed
     lease_s = hands.step_row(run_id, 1)["timeout_s"] + RECORD_MARGIN_S
     assert timer.times[before] < committed_at + lease_s - TIMER_MARGIN_S
+
+
+def test_a_step_after_a_transactional_one_that_took_its_time_has_all_of_its_own(agentflow: Harness) -> None:
+    timer = Armed()
+    hands = going_on(agentflow, unhurried, timer=timer)
+    run_id = begun(hands, unhurried)
+    began_at: list[float] = []
+    hands.runtime.reached = Interrupted("after_call", lambda _: began_at.append(boottime()))
+
+    hands.do(run_id)
+
+    # Armed before the first call, for it, and after it; then for the second.
+    lease_s = hands.step_row(run_id, 1)["timeout_s"] + RECORD_MARGIN_S
+    assert timer.times[3] >= began_at[0] + lease_s - TIMER_MARGIN_S
+
+
+def pause() -> None:
+    """Let the time pass that a slow tool takes."""
+    threading.Event().wait(PAUSE_S)
+
+
+PAUSE_S = 0.5
+
+
+@tool(effect="transactional", name="enter", timeout_s=30)
+def unhurried_entry(ctx: Context, value: str) -> str:
+    pause()
+    return value
+
+
+unhurried = Pipeline("unhurried", [unhurried_entry, look])
