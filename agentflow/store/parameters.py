@@ -73,7 +73,7 @@ TYPES: Mapping[str, str] = {
     "response_model": "text",
     "result": "text",
     "run_id": "uuid",
-    "run_ids": "uuid[]",
+    "run_ids": "text[]",
     "scratchpad": "text",
     "settle_s": "float8",
     "stands_still": "bool",
