@@ -15,6 +15,7 @@ from tests.integration.faulty import Answer, Fault, Raw, truncated_json
 from tests.integration.hands import Interrupted
 from tests.integration.outside import Endpoint, make_due, standing, step_error, tries
 from tests.integration.tills import CANNOT_TELL, LatePayment, Till, a_payment, begun, path_of, pay, paying
+from tests.integration.workers.waiting import until
 
 pytest_plugins = ["tests.integration.outside_server"]
 
@@ -232,10 +233,13 @@ def test_what_was_asked_too_early_is_not_the_last_word_though_it_is_recorded_lat
     hands, run_id = begun(agentflow, till)
     hands.do(run_id)
     make_due(hands)
-    passed = "jsonb_set(tool_input::jsonb, '{settled_at}', to_jsonb(clock_timestamp()))"
+    # Long enough for the claim to come before it on a slow machine too.
+    soon = "jsonb_set(tool_input::jsonb, '{settled_at}', to_jsonb(clock_timestamp() + interval '2 seconds'))"
+    hands.sql(f"update agentflow.agent_steps set tool_input = {soon}::json where tool_name = 'verify'")
+    settled = "select (tool_input ->> 'settled_at')::timestamptz < clock_timestamp() from agentflow.agent_steps"
 
     def let_the_time_pass(_: object) -> None:
-        hands.sql(f"update agentflow.agent_steps set tool_input = {passed}::json where tool_name = 'verify'")
+        until(lambda: hands.value(f"{settled} where tool_name = 'verify'"))
 
     hands.runtime.reached = Interrupted("before_record", let_the_time_pass)
 
