@@ -239,7 +239,7 @@ def test_what_was_asked_too_early_is_not_the_last_word_though_it_is_recorded_lat
     settled = "select (tool_input ->> 'settled_at')::timestamptz < clock_timestamp() from agentflow.agent_steps"
 
     def let_the_time_pass(_: object) -> None:
-        until(lambda: hands.value(f"{settled} where tool_name = 'verify'"))
+        until(lambda: hands.value(f"{settled} where tool_name = 'verify'"), "the end of the wait")
 
     hands.runtime.reached = Interrupted("before_record", let_the_time_pass)
 
