@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from agentflow.domain import payload
 from agentflow.domain.errors import DatabaseUnavailable
 from agentflow.store.statements import Prepared, Statements
-from agentflow.store.wire import Wire
+from agentflow.store.wire import Wire, is_outdated_plan
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -219,7 +219,8 @@ def is_passing(error: Exception) -> bool:
         return True
     if not isinstance(error, DBAPIError):
         return False
-    return error.connection_invalidated or getattr(error.orig, "pgcode", None) in _RETRIED_SQLSTATES
+    is_retried = getattr(error.orig, "pgcode", None) in _RETRIED_SQLSTATES or is_outdated_plan(error.orig)
+    return error.connection_invalidated or is_retried
 
 
 def probe_engine(url: str) -> Engine:

@@ -19,6 +19,7 @@ from agentflow.store.statements import Prepared
 
 _PREPARED = "agentflow.prepared"
 _UNCERTAIN = "agentflow.uncertain"
+_FEATURE_NOT_SUPPORTED = "0A000"
 
 
 class Wire:
@@ -41,7 +42,8 @@ class Wire:
         self._prepared: set[str] = connection.info.setdefault(_PREPARED, set())
         self._preparing: set[str] = set()
         self._is_plain = False
-        if connection.info.pop(_UNCERTAIN, False):
+        self._begins_anew = connection.info.get(_UNCERTAIN, False)
+        if self._begins_anew:
             self._kept.append(b"deallocate all")
 
     def begin(self, words: str = "begin") -> None:
@@ -110,16 +112,24 @@ class Wire:
         try:
             self._cursor.execute(message)
         except psycopg2.Error as error:
-            self._forget_prepared()
+            self._forget_prepared(is_outdated=is_outdated_plan(error))
             raise self._raised(statements, error) from error
+        except BaseException:
+            self._forget_prepared()
+            raise
         self._prepared |= self._preparing
         self._preparing.clear()
+        if self._begins_anew:
+            # Only now: a message that was never sent has cleared nothing up.
+            self._begins_anew = False
+            self._connection.info.pop(_UNCERTAIN)
 
-    def _forget_prepared(self) -> None:
+    def _forget_prepared(self, *, is_outdated: bool = False) -> None:
         """Begin anew on this connection's next use: how far the server came is not known, and no rollback undoes it."""
-        if self._preparing:
+        if self._preparing or self._begins_anew or is_outdated:
             self._preparing.clear()
             self._prepared.clear()
+            self._begins_anew = False
             self._connection.info[_UNCERTAIN] = self._is_plain = True
 
     def _prepare(self, prepared: Prepared) -> None:
@@ -143,3 +153,8 @@ class Wire:
             connection_invalidated=is_gone,
             dialect=dialect,
         )
+
+
+def is_outdated_plan(error: BaseException | None) -> bool:
+    """True where a migration has changed the columns that a prepared statement gives: prepared anew, it goes on."""
+    return getattr(error, "pgcode", None) == _FEATURE_NOT_SUPPORTED and "cached plan must not change" in str(error)

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from agentflow import Agent, AgentflowError, Client, RunFailed, WaitTimeout, tool
+from agentflow.client.submitting import DeclaredAgents
 from agentflow.domain.errors import (
     IdempotencyConflict,
     InputTooLarge,
@@ -22,7 +23,9 @@ from agentflow.domain.errors import (
 )
 from agentflow.domain.hint import Hint
 from agentflow.testing import Harness, call, scripted
+from tests.integration.counted import Counted
 from tests.integration.hands import Hands
+from tests.integration.workers.waiting import until
 
 
 class Ticket(BaseModel):
@@ -260,6 +263,37 @@ def test_runs_are_listed_the_newest_first_and_by_what_is_asked(hands: Hands, cli
     assert listed(most=1) == [second]
     assert (listed(status="failed"), listed(agent="desk"), listed(user="ann")) == ([first], [second], [first])
     assert (listed(conversation="c1"), listed(user="ann", agent="desk")) == ([second], [])
+
+
+def test_a_client_that_submits_often_asks_for_the_agent_once_a_second(hands: Hands) -> None:
+    counted = Counted(hands.harness.database)
+    declared = DeclaredAgents(counted)
+
+    versions = {declared.get("clerk")["version"] for _ in range(20)}
+
+    assert (versions, counted.sent["agent_by_name"]) == ({clerk.version}, 1)
+    counted.close()
+
+
+def test_a_new_registration_is_seen_without_being_told(hands: Hands) -> None:
+    declared = DeclaredAgents(hands.harness.database)
+    assert declared.get("clerk")["version"] == clerk.version
+
+    newer = Agent("clerk", model="openai:gpt-4o", tools=[look])
+    hands.harness.runtime(newer)
+
+    until(lambda: declared.get("clerk")["version"] == newer.version, "the new registration")
+
+
+def test_one_that_is_not_registered_yet_is_asked_for_again(hands: Hands) -> None:
+    declared = DeclaredAgents(hands.harness.database)
+    late = Agent("late", model="openai:gpt-4o-mini", tools=[look])
+    with pytest.raises(UnknownAgent):
+        declared.get("late")
+
+    hands.harness.runtime(late)
+
+    assert declared.get("late")["version"] == late.version
 
 
 def test_the_newest_registration_of_an_agent_counts(hands: Hands, client: Client) -> None:

@@ -89,6 +89,38 @@ def test_a_first_call_that_fails_leaves_a_connection_that_can_prepare(database: 
     one.close()
 
 
+def test_a_body_that_fails_before_it_says_anything_leaves_the_clearing_up_to_the_next(database: Database) -> None:
+    one = Database(database.url, pool=1)
+    with pytest.raises(DBAPIError):
+        one.atomically(lambda tx: tx.row("lock_run", run_id="no id"))
+
+    def give_up(_: Transaction) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        one.atomically(give_up)
+
+    assert one.atomically(lambda tx: tx.row("lock_run", run_id=RUN)) is None
+    assert prepared_names(one) == {"lock_run"}
+    one.close()
+
+
+@pytest.mark.parametrize("look", ["atomically", "glance"])
+def test_a_migration_that_changes_a_column_beneath_a_prepared_statement_is_not_noticed(
+    agentflow_database_url: str, look: str
+) -> None:
+    one = Database(agentflow_database_url, pool=1)
+    asked = getattr(one, look)
+    assert asked(lambda tx: tx.row("read_run", run_id=RUN)) is None
+    with probe_engine(one.url).begin() as connection:
+        connection.execute(text("alter table agentflow.agent_runs alter current_step type bigint"))
+
+    assert asked(lambda tx: tx.row("read_run", run_id=RUN)) is None
+    assert asked(lambda tx: tx.row("read_run", run_id=RUN)) is None
+    assert prepared_names(one) == {"read_run"}
+    one.close()
+
+
 def test_what_was_not_prepared_before_a_failure_goes_on_without(database: Database) -> None:
     def body(tx: Transaction) -> object:
         savepoint = tx.connection.begin_nested()
