@@ -104,14 +104,15 @@ def test_a_postgres_that_starts_again_in_the_middle_of_many_runs_loses_none(stac
 
 
 def test_an_idle_stack_publishes_nothing_and_asks_the_database_little(stack: Stack) -> None:
-    pushes, commits, started = _pushes(stack), _commits(stack), time.monotonic()
+    # Postgres adds up what a session did as late as ten seconds after it, so the first looks may count earlier work.
+    def rests() -> bool:
+        pushes, commits, started = _pushes(stack), _commits(stack), time.monotonic()
+        time.sleep(3)
+        per_second = (_commits(stack) - commits) / (time.monotonic() - started)
+        print(f"idle: {per_second:.1f} transactions a second by {len(stack.nodes)} workers")
+        return _pushes(stack) == pushes and per_second < 3 * len(stack.nodes)
 
-    until(lambda: _commits(stack) >= commits + 50, "fifty transactions")
-
-    per_second = (_commits(stack) - commits) / (time.monotonic() - started)
-    print(f"idle: {per_second:.1f} transactions a second by {len(stack.nodes)} workers")
-    assert _pushes(stack) == pushes
-    assert per_second < 6 * len(stack.nodes)
+    until(rests, "three seconds of rest", timeout_s=40)
 
 
 def submit_many(stack: Stack, many: int = MANY) -> list[RunHandle]:
