@@ -14,7 +14,7 @@ def unserved_queues(client: Client, run: RunRecord, steps: Sequence[StepRecord])
     """Return the queues that the run's next hints go to and nobody takes them from."""
     needed = {step.queue for step in steps if step.status == "pending"}
     if all(step.finished_at for step in steps):
-        needed |= {row["queue"] for row in client.agents() if row["name"] == run.agent}
+        needed.add(run.queue if steps else run.start_queue or run.queue)
     with client.database.transaction() as tx:
         return sorted(needed - workers.served_queues(tx, DEAD_S))
 

@@ -24,6 +24,7 @@ from agentflow.client.submitting import (
     aware,
     label,
     notices,
+    start_queue,
     to_jsonable,
     write_submission,
 )
@@ -124,6 +125,7 @@ class Client:
             agent=agent,
             agent_version=declared["version"],
             queue=declared["queue"],
+            start_queue=start_queue(declared, conversation),
             input=checked,
             conversation_id=label("conversation", conversation),
             idempotency_key=label("idempotency_key", idempotency_key),

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from agentflow.client.transactions import InTransaction
+from agentflow.declare.declaration import COORDINATOR_QUEUE
 from agentflow.declare.notify import Notify
+from agentflow.declare.pipeline import Pipeline
 from agentflow.declare.result import model_as_json
 from agentflow.domain.errors import (
     DatabaseUnavailable,
@@ -54,7 +56,7 @@ def write_submission(
     database: Database, publish: Publish, submission: Submission, theirs: InTransaction | None
 ) -> Submitted:
     """Write a submission, in the caller's transaction where there is one, and hint it once that has committed."""
-    hint = advance_hint(submission.run_id, submission.queue)
+    hint = advance_hint(submission.run_id, submission.start_queue)
     if theirs is not None:
         submitted = submit(theirs.run_statement, submission)
         if submitted.created:
@@ -94,6 +96,20 @@ class DeclaredAgents:
         names = ", ".join(repr(row["name"]) for row in self._database.glance(lambda tx: tx.rows("agent_names")))
         registered = names or "none yet: start a worker with AGENTFLOW_AGENTS set"
         raise UnknownAgent(f"no worker has registered an agent {quoted(agent)}; registered: {registered}")
+
+
+def start_queue(declared: Row, conversation: str | None) -> str:
+    """Return the queue in which a run's start is hinted: its first step's, where that is known before it is decided.
+
+    The step would wait there anyway, and whoever takes the hint goes on with it. A run of a conversation may have to
+    wait for its turn first, and one whose agent has a queue of its own for its decisions starts from that.
+    """
+    queue = str(declared["queue"])
+    if queue != COORDINATOR_QUEUE or conversation is not None:
+        return queue
+    if declared["model"]:
+        return str(declared["model"]["queue"])
+    return str(declared["tools"][0]["queue"]) if declared["kind"] == Pipeline.kind else queue
 
 
 def to_jsonable(value: Any) -> Any:

@@ -34,7 +34,7 @@ from agentflow.engine.thinking import call_model
 from agentflow.engine.visiting import Visit
 from agentflow.engine.writes import EndedByTool, call_and_write
 from agentflow.store import runs, steps
-from agentflow.store.database import Transaction
+from agentflow.store.database import Row, Transaction
 
 log = structlog.get_logger("agentflow.executor")
 
@@ -80,7 +80,7 @@ class Attempt:
         answered = self._answer(outcome)
         plan = self._plan(answered)
         runtime.reached("before_record", claim, answered.outcome)
-        recorded = record_outcome(runtime, claim, self._tried(answered, latency_ms, plan))
+        recorded = record_outcome(runtime, self._claimed, self._tried(answered, latency_ms, plan))
         if recorded is not None:
             return recorded
         log.warning("lease_lost", run_id=claim.run.run_id, step_index=claim.step.step_index, attempt=claim.attempt)
@@ -94,7 +94,7 @@ class Attempt:
             recorded = record_by_doing(runtime, claim, self._do)
         except EndedByTool as error:
             failed = Failed(ErrorKind.BUG, str(error), happened=False)
-            recorded = record_outcome(runtime, claim, Tried(failed, 0.0))
+            recorded = record_outcome(runtime, self._claimed, Tried(failed, 0.0))
         return recorded or Fenced(
             Failed("lease_lost", "the attempt was not ours any more; nothing was done", happened=False)
         )
@@ -128,7 +128,9 @@ class Attempt:
     def _answer(self, outcome: AttemptOutcome) -> Answer:
         if not isinstance(outcome, Failed):
             return Answer(outcome)
-        earlier = self._runtime.database.atomically(lambda tx: steps.earlier_failures(tx, self._claim.step))
+        earlier: Sequence[Row] = ()
+        if self._claim.attempt > 1:
+            earlier = self._runtime.database.atomically(lambda tx: steps.earlier_failures(tx, self._claim.step))
         return answer(
             self._runtime,
             self._claim,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agentflow.declare.agent import Agent
 from agentflow.domain.claim import Claim, ClaimAnswer, LockedStep, Refused
-from agentflow.domain.run import Reserved, Run, RunStatus
+from agentflow.domain.run import Reserved, Run, RunStatus, Spent
 from agentflow.domain.step import APPROVAL, CLEARING, MODEL, Step, StepStatus
 from agentflow.domain.waiting import TOOL_PAUSED
 from agentflow.engine.approving import check_approval
@@ -31,14 +31,29 @@ _SHORTEST_CALL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A claim, and until when this process may work on it, on its own clock (`boottime`).
+    """A claim, and when it was sent at the earliest, on this process's own clock (`boottime`).
 
     `call` is what a model step asks; None of a tool's.
     """
 
     claim: Claim
-    local_deadline: float
+    sent_at: float
     call: PreparedCall | None = None
+
+    @property
+    def local_deadline(self) -> float:
+        """Until when this process may work on it, on its own clock: the database's lease ends no earlier."""
+        return self.sent_at + (self.claim.lease_until - self.claim.claimed_at).total_seconds()
+
+    @property
+    def now(self) -> datetime:
+        """About the time on the database's clock: none earlier than that."""
+        return self.claim.claimed_at + timedelta(seconds=boottime() - self.sent_at)
+
+    def standing_as(self, run: Run) -> Claimed:
+        """Return this claim of a run that has come to stand otherwise along with it."""
+        stands = replace(self.claim.run, status=run.status, waiting_reason=run.waiting_reason)
+        return replace(self, claim=replace(self.claim, run=stands))
 
 
 def claim_step(runtime: Runtime, run_id: str, step_index: int, token: str) -> Claimed | NotClaimed:
@@ -169,7 +184,7 @@ class _Attempt:
         reserved = call.reserved if call else Reserved()
         hold = claims.hold_of(self.locked, self.token, self._call_s(run) + RECORD_MARGIN_S)
         claims.insert(self.tx, planned, hold, self.runtime.worker, reserved)
-        return self._claimed(_counted(run, hold, step), step, hold, history, call)
+        return self._claimed(_counted(run, hold, step, reserved), step, hold, history, call)
 
     def claimed_before(self) -> Claimed:
         """Return the claim that an earlier try at this transaction has made; only its answer was lost."""
@@ -179,28 +194,28 @@ class _Attempt:
         assert not isinstance(call, NoRoom)
         assert step.claimed_at is not None
         assert step.lease_until is not None
-        hold = Hold(step.attempt, self.token, step.claimed_at, step.lease_until, run.deadline_at)
+        lease_s = (step.lease_until - step.claimed_at).total_seconds()
+        hold = Hold(step.attempt, self.token, step.claimed_at, lease_s, run.deadline_at)
         return self._claimed(run, step, hold, history, call)
 
     def _claim(self, step: LockedStep, history: Sequence[Step], call: PreparedCall | None) -> Claimed:
         tx, run = self.tx, self.locked.run
         reserved = call.reserved if call else Reserved()
-        lease_s = self._call_s(run) + RECORD_MARGIN_S
-        hold = claims.hold_of(self.locked, self.token, lease_s)
+        hold = claims.hold_of(self.locked, self.token, self._call_s(run) + RECORD_MARGIN_S)
         claims.take(tx, step, hold, self.runtime.worker, reserved)
         if run.status is not RunStatus.RUNNING:
             known = [_running(each, step) for each in history if each.is_open]
-            settle_standing(tx, run, "claimed", step.step_index, known=known)
-        return self._claimed(_counted(run, hold, step), step, hold, history, call)
+            run = settle_standing(tx, run, "claimed", step.step_index, known=known)
+        return self._claimed(_counted(run, hold, step, reserved), step, hold, history, call)
 
     def _claimed(
         self, run: Run, step: LockedStep, hold: Hold, history: Sequence[Step], call: PreparedCall | None
     ) -> Claimed:
-        lease_s = (hold.lease_until - hold.claimed_at).total_seconds()
         # To the millisecond: what is finer comes from the database's clock, and errors name the time.
-        call_s = round(lease_s - RECORD_MARGIN_S, 3)
-        claim = Claim(run, step, hold.attempt, hold.token, hold.claimed_at, hold.lease_until, history, call_s)
-        return Claimed(claim, self.sent_at + lease_s, call)
+        call_s = round(hold.lease_s - RECORD_MARGIN_S, 3)
+        held = claims.as_held(step, hold, self.runtime.worker, call.reserved if call else Reserved())
+        claim = Claim(run, held, hold.attempt, hold.token, hold.claimed_at, hold.lease_until, history, call_s)
+        return Claimed(claim, self.sent_at, call)
 
     def _history(self) -> Sequence[Step]:
         return runs.history(self.tx, self.locked.run.run_id) if self.known is None else self.known
@@ -222,10 +237,17 @@ class _Attempt:
         return max(_SHORTEST_CALL_S, min(step.timeout_s, left_s))
 
 
-def _counted(run: Run, hold: Hold, step: LockedStep) -> Run:
+def _counted(run: Run, hold: Hold, step: LockedStep, reserved: Reserved) -> Run:
     """Return a run with the attempt that it has just begun."""
-    counted = 0 if step.tool_name in CLEARING else 1
-    return replace(run, deadline_at=hold.deadline_at, spent=replace(run.spent, attempts=run.spent.attempts + counted))
+    spent, before = run.spent, run.reserved
+    attempts = spent.attempts + (step.tool_name not in CLEARING)
+    tool_calls = spent.tool_calls + (hold.attempt == 1 and claims.is_tool_call(step))
+    return replace(
+        run,
+        deadline_at=hold.deadline_at,
+        spent=Spent(attempts, tool_calls, spent.tokens, spent.cost_usd),
+        reserved=Reserved(before.tokens + reserved.tokens, before.cost_usd + reserved.cost_usd),
+    )
 
 
 def _running(step: Step, claimed: LockedStep) -> Step:

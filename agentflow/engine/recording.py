@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy.exc import DBAPIError
+
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.hint import Hint
 from agentflow.domain.outcome import AttemptOutcome, Completed, Failed, InDoubt, ModelCallLog, Retrying
@@ -74,29 +76,70 @@ class Recorded:
     claimed: Claimed | None = None
 
 
-def record_outcome(runtime: Runtime, claim: Claim, tried: Tried) -> Recorded | None:
+def record_outcome(runtime: Runtime, claimed: Claimed, tried: Tried) -> Recorded | None:
     """Record what an attempt came to if it is still ours; return None otherwise.
 
     Step, logs, outbox rows, key and spent budget commit together, so that a crash leaves all or none. The plan is
     written too where the run's version is still the one it was made on, and its step claimed that goes on here.
     """
+    claim = claimed.claim
+    sent = _Sent(boottime())
+    if not _is_as_planned(claim, tried):
+        return _record_as_found(runtime, claim, tried, sent)
+    try:
+        return _record_as_expected(runtime, claimed, tried, sent)
+    except DBAPIError as error:
+        if not claims.is_unexpected(error):
+            raise
+    # Somebody has moved the run on: we ourselves, where a commit's answer was lost.
+    return _record_as_found(runtime, claim, tried, sent, [tried])
+
+
+def _is_as_planned(claim: Claim, tried: Tried) -> bool:
+    """Whether nothing but this outcome decides what is written: there is a plan, and nobody else is at the run."""
+    plan = tried.plan
+    return plan is not None and plan.alone and tried.stop is None and claims.is_expectable(claim)
+
+
+def _record_as_expected(runtime: Runtime, claimed: Claimed, tried: Tried, sent: _Sent) -> Recorded:
+    """Record in one message, which fails as a whole where the run is not as the claim has left it."""
+    claim, onward = claimed.claim, tried.onward
+
+    def body(tx: Transaction) -> Recorded:
+        locked = claims.expect(tx, claim, claimed.now, onward.step.bulkhead if onward else None)
+        looked = Looked(onward, locked.held) if onward else None
+        return _Record(tx, runtime, locked.run, locked.step, locked.now, sent, looked).write(claim, tried)
+
+    return runtime.database.atomically(body, patience_s=_PATIENCE_S)
+
+
+def _record_as_found(
+    runtime: Runtime, claim: Claim, tried: Tried, sent: _Sent, kept: Sequence[Tried] = ()
+) -> Recorded | None:
+    """Look at the run under its lock first. `kept` is what may have been written already."""
 
     def give(_: Transaction, run: Run) -> Tried:
         joined = join_scratchpad(claim, run, tried.outcome)
         return tried if joined is tried.outcome else replace(tried, outcome=joined, plan=None)
 
-    return _record(runtime, claim, give, tried.onward)
+    return _record(runtime, claim, give, sent, tried.onward, kept)
 
 
 def record_by_doing(runtime: Runtime, claim: Claim, call: Try) -> Recorded | None:
     """Call a transactional tool inside the recording transaction, behind the fence, and record what it came to."""
-    return _record(runtime, claim, call)
+    return _record(runtime, claim, call, _Sent(boottime()))
 
 
-def _record(runtime: Runtime, claim: Claim, call: Try, onward: Onward | None = None) -> Recorded | None:
+def _record(
+    runtime: Runtime,
+    claim: Claim,
+    call: Try,
+    sent: _Sent,
+    onward: Onward | None = None,
+    before: Sequence[Tried] = (),
+) -> Recorded | None:
     """Record in one transaction; of a step `onward` that is known before it, its bulkhead is looked at on the way."""
-    kept: list[Tried] = []
-    sent = _Sent(boottime())
+    kept = list(before)
 
     def body(tx: Transaction) -> Recorded | None:
         locked = claims.lock_again(tx, claim, onward.step.bulkhead if onward else None)
@@ -293,11 +336,12 @@ class _Record:
             history=onward.history,
             held=held,
         )
-        if claimed is not None:
-            taken = Taken(onward.step.tool_name, claimed.call.reserved if claimed.call else Reserved())
-            runs.note_decided(tx, run, noted.step_index, noted.scratchpad, onward.step.step_index, taken)
-            settle_standing(tx, self.run, reason, known=[step for step in onward.history if step.is_open])
-        return claimed
+        if claimed is None:
+            return None
+        taken = Taken(onward.step.tool_name, claimed.call.reserved if claimed.call else Reserved())
+        runs.note_decided(tx, run, noted.step_index, noted.scratchpad, onward.step.step_index, taken)
+        stands = settle_standing(tx, self.run, reason, known=[step for step in onward.history if step.is_open])
+        return claimed if stands is self.run else claimed.standing_as(stands)
 
     def _run_after(self, outcome: AttemptOutcome, noted: Noted, current_step: int) -> Run:
         """Return the run as this record leaves it."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from agentflow.declare.declaration import Declaration
 from agentflow.domain.hint import Hint
-from agentflow.domain.run import Run
-from agentflow.engine.claiming import Claimed, claim_in, claimed_before
+from agentflow.domain.run import Reserved, Run, RunStatus
+from agentflow.domain.waiting import TOOL_PAUSED
+from agentflow.engine.claiming import Claimed, claim_added, claim_in, claimed_before
 from agentflow.engine.continuing import Chain, Following, Onward, look_onward
 from agentflow.engine.deadman import boottime
 from agentflow.engine.deciding import apply_plan, make_plan
@@ -21,6 +23,7 @@ from agentflow.engine.runtime import Runtime
 from agentflow.engine.visiting import Visit
 from agentflow.store import runs
 from agentflow.store.database import Transaction
+from agentflow.store.runs import Fresh, Taken
 
 log = structlog.get_logger("agentflow.coordinator")
 
@@ -67,21 +70,22 @@ class _Start:
 
     def write(self, tx: Transaction) -> Started | None:
         """Decide and write under the run's lock."""
-        run = runs.lock_fresh(tx, self._run_id)
-        if run is None:
+        fresh = runs.lock_fresh(tx, self._run_id)
+        if fresh is None:
             return self._started_before(tx)
-        plan = self._plan(run)
-        if plan is None:
+        run = fresh.run
+        declaration = self._runtime.registry.agents.get(run.agent)
+        plan = self._plan(declaration, run)
+        if declaration is None or plan is None:
             return None
         self.give_back()
-        self._onward = look_onward(
-            self._runtime, self._chain, run, self._runtime.registry.agents[run.agent], plan, [], Visit(self._runtime)
-        )
+        self._onward = look_onward(self._runtime, self._chain, run, declaration, plan, [], Visit(self._runtime))
+        if self._onward is not None and (claimed := self._begin(tx, fresh, self._onward)):
+            return self._following(claimed)
         hints = apply_plan(tx, run, plan, reason="advanced")
         return Started(hints) if self._onward is None else self._go_on(tx, self._onward)
 
-    def _plan(self, run: Run) -> Plan | None:
-        declaration = self._runtime.registry.agents.get(run.agent)
+    def _plan(self, declaration: Declaration | None, run: Run) -> Plan | None:
         if declaration is None or not declaration.decides_at_once:
             return None
         try:
@@ -90,6 +94,26 @@ class _Start:
             # In the ordinary way it is raised again, and dealt with.
             log.debug("decide_raised", run_id=run.run_id, agent=run.agent, exc_info=True)
             return None
+
+    def _begin(self, tx: Transaction, fresh: Fresh, onward: Onward) -> Claimed | None:
+        """Add the plan's only step as this process's own; None where it cannot be that at once."""
+        run, index = fresh.run, onward.step.step_index
+        claimed = claim_added(
+            tx,
+            self._runtime,
+            replace(run, version=run.version + 1, current_step=max(run.current_step, index)),
+            fresh.now,
+            onward.step,
+            onward.token,
+            sent_at=self._sent_at,
+            history=onward.history,
+            held=TOOL_PAUSED if onward.step.bulkhead in fresh.held else None,
+        )
+        if claimed is None:
+            return None
+        taken = Taken(onward.step.tool_name, claimed.call.reserved if claimed.call else Reserved())
+        runs.note_begun(tx, run, index, claimed.claim.run.deadline_at, taken)
+        return claimed.standing_as(replace(run, status=RunStatus.RUNNING))
 
     def _go_on(self, tx: Transaction, onward: Onward) -> Started:
         index = onward.step.step_index

@@ -35,7 +35,6 @@ class Entry:
         """What asks for it."""
         return self.door.enter(self.visitor, self.member, self.rate_keys, self.draw)
 
-    @property
     def undo(self) -> Request:
         """What takes the slot back, if there is one: an answer that is lost may have been a yes."""
         return self.door.evict(self.member)

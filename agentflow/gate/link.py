@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -16,6 +16,8 @@ from agentflow.gate.request import Request, loading
 from agentflow.redis_link import RedisLink
 
 log = structlog.get_logger("agentflow.gate")
+
+Undo = Callable[[], Request]
 
 _REMEMBERED_S = 1.0
 _OWED_AT_MOST = 64
@@ -29,11 +31,11 @@ class Link:
         self._away_until = 0.0
         self._owed: deque[Request] = deque(maxlen=_OWED_AT_MOST)
 
-    def run(self, *requests: Request, undo: Request | None = None) -> list[Any]:
+    def run(self, *requests: Request, undo: Undo | None = None) -> list[Any]:
         """Return what the scripts say, asked in turn in one round trip. Raises GateUnreachable.
 
-        `undo` takes back what the requests may have got where their answer is lost: before they are asked again, or
-        before what is asked next.
+        `undo` gives what takes back what the requests may have got where their answer is lost: before they are asked
+        again, or before what is asked next.
         """
         if time.monotonic() < self._away_until:
             raise GateUnreachable
@@ -41,7 +43,7 @@ class Link:
         try:
             return self._run([*owed, *requests], undo)[-len(requests) :]
         except (RedisError, OSError) as error:
-            self._owed.extend(owed if undo is None else [*owed, undo])
+            self._owed.extend(_and(undo, owed))
             self._away_until = time.monotonic() + _REMEMBERED_S
             log.warning("gate_unavailable", error=str(error))
             raise GateUnreachable(f"The gate's Redis is out of reach ({error}): see that it runs") from error
@@ -52,17 +54,17 @@ class Link:
             owed.append(self._owed.popleft())
         return owed
 
-    def _run(self, requests: Sequence[Request], undo: Request | None) -> list[Any]:
+    def _run(self, requests: Sequence[Request], undo: Undo | None) -> list[Any]:
         try:
             replies = self._ask(requests)
         except ConnectionLost:
             # The server may have been started anew since the last call.
-            requests = _behind(undo, requests)
+            requests = [*_and(undo), *requests]
             replies = self._ask(requests, fresh=True)
         unknown = next((place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)), None)
         if unknown is not None:
             # What was asked after it was answered without it, and so is asked again.
-            replies[unknown:] = self._load_and_ask(_behind(undo, requests[unknown:]))[unknown - len(requests) :]
+            replies[unknown:] = self._load_and_ask([*_and(undo), *requests[unknown:]])[unknown - len(requests) :]
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply
@@ -76,5 +78,5 @@ class Link:
         return self._redis.exchange(b"".join([each.packed for each in requests]), len(requests), fresh=fresh)
 
 
-def _behind(undo: Request | None, requests: Sequence[Request]) -> Sequence[Request]:
-    return requests if undo is None else [undo, *requests]
+def _and(undo: Undo | None, before: Sequence[Request] = ()) -> Sequence[Request]:
+    return before if undo is None else [*before, undo()]

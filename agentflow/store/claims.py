@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.identity import Worker
-from agentflow.domain.run import Reserved, Run
+from agentflow.domain.run import Reserved, Run, RunStatus
 from agentflow.domain.step import CLEARING, MODEL, OWN_STEPS, StepStatus
 from agentflow.store.database import Transaction
 from agentflow.store.rows import locked_step_of, run_again, run_of, step_again
 from agentflow.store.steps import PlannedStep, check_transition
 
 _OF_STEP = "s_"
+
+# What `expect_unchanged` fails with, and no other statement.
+_DIVISION_BY_ZERO = "22012"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,13 @@ class Hold:
     attempt: int
     token: str
     claimed_at: datetime
-    lease_until: datetime
+    lease_s: float
     deadline_at: datetime | None
+
+    @property
+    def lease_until(self) -> datetime:
+        """When the hold is over, on the database's clock."""
+        return self.claimed_at + timedelta(seconds=self.lease_s)
 
 
 def lock(tx: Transaction, run_id: str, step_index: int) -> Locked | None:
@@ -70,6 +78,44 @@ def lock_again(tx: Transaction, claim: Claim, bulkhead: str | None = None) -> Lo
     return Locked(run, step, row["now"], row["time_left_s"], row["held"])
 
 
+def is_expectable(claim: Claim) -> bool:
+    """Whether a claim's run may be taken for unchanged: nobody has asked anything of it by the time of the claim."""
+    run = claim.run
+    asked = run.stop_requested or run.pause_requested or run.ending or run.waiting_reason
+    return run.status is RunStatus.RUNNING and not asked
+
+
+def expect(tx: Transaction, claim: Claim, now: datetime, bulkhead: str | None = None) -> Locked:
+    """Lock a claim's run and step, and take both for unchanged since the claim, and the bulkhead for not paused.
+
+    Where that is not so, the transaction fails before it has written anything: see `is_unexpected`. `now` is about the
+    time, on the database's clock.
+    """
+    run, step = claim.run, claim.step
+    tx.write(
+        "expect_unchanged",
+        run_id=run.run_id,
+        version=run.version,
+        deadline_at=run.deadline_at,
+        attempts=run.spent.attempts,
+        tool_calls=run.spent.tool_calls,
+        spent_tokens=run.spent.tokens,
+        spent_cost_usd=run.spent.cost_usd,
+        tokens=run.reserved.tokens,
+        cost_usd=run.reserved.cost_usd,
+        step_index=step.step_index,
+        attempt=claim.attempt,
+        claim_token=claim.token,
+        bulkhead=bulkhead,
+    )
+    return Locked(run, step, now)
+
+
+def is_unexpected(error: BaseException) -> bool:
+    """Whether a transaction failed since something was not as it was taken for; it has changed nothing."""
+    return getattr(getattr(error, "orig", None), "pgcode", None) == _DIVISION_BY_ZERO
+
+
 def hold_of(locked: Locked, token: str, lease_s: float) -> Hold:
     """Return what an attempt would hold of a locked step; its times are the lock's, so that nobody has to ask."""
     check_transition(locked.step, StepStatus.RUNNING)
@@ -77,7 +123,7 @@ def hold_of(locked: Locked, token: str, lease_s: float) -> Hold:
         attempt=locked.step.attempt + 1,
         token=token,
         claimed_at=locked.now,
-        lease_until=locked.now + timedelta(seconds=lease_s),
+        lease_s=lease_s,
         deadline_at=_deadline_of(locked),
     )
 
@@ -88,8 +134,10 @@ def take(tx: Transaction, step: LockedStep, hold: Hold, worker: Worker, reserved
         "claim_step",
         run_id=step.run_id,
         step_index=step.step_index,
-        is_tool_call=step.tool_name != MODEL and step.tool_name not in OWN_STEPS,
+        is_tool_call=is_tool_call(step),
         is_clearing=step.tool_name in CLEARING,
+        claimed_at=hold.claimed_at,
+        lease_until=hold.lease_until,
         deadline_at=hold.deadline_at,
         **_held(hold, worker, reserved),
     )
@@ -97,7 +145,28 @@ def take(tx: Transaction, step: LockedStep, hold: Hold, worker: Worker, reserved
 
 def insert(tx: Transaction, planned: PlannedStep, hold: Hold, worker: Worker, reserved: Reserved) -> None:
     """Add a step to a locked run that one attempt has already. What it takes is counted with the run's decision."""
-    tx.write("insert_claimed", **planned.as_parameters(), **_held(hold, worker, reserved))
+    tx.write("insert_claimed", **planned.as_parameters(), **_held(hold, worker, reserved), lease_s=hold.lease_s)
+
+
+def is_tool_call(step: LockedStep) -> bool:
+    """True for a call of one of the user's tools."""
+    return step.tool_name != MODEL and step.tool_name not in OWN_STEPS
+
+
+def as_held(step: LockedStep, hold: Hold, worker: Worker, reserved: Reserved) -> LockedStep:
+    """Return a step as its claim leaves it."""
+    return replace(
+        step,
+        status=StepStatus.RUNNING,
+        attempt=hold.attempt,
+        claim_token=hold.token,
+        worker_id=worker.worker_id,
+        claimed_at=hold.claimed_at,
+        lease_until=hold.lease_until,
+        next_attempt_at=None,
+        waiting_reason=None,
+        reserved=reserved,
+    )
 
 
 def locked_of(planned: PlannedStep) -> LockedStep:
@@ -135,8 +204,6 @@ def _held(hold: Hold, worker: Worker, reserved: Reserved) -> dict[str, Any]:
         "claim_token": hold.token,
         "worker_id": worker.worker_id,
         "worker_pid": worker.pid,
-        "claimed_at": hold.claimed_at,
-        "lease_until": hold.lease_until,
         "tokens": reserved.tokens,
         "cost_usd": reserved.cost_usd,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
@@ -34,6 +35,8 @@ _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, 
 # Conflicts and locks, a server that stops or starts, and one that is full: of disk, of memory, of connections.
 _RETRIED_SQLSTATES = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53100", "53200", "53300"}
 PATIENCE_S = 5.0
+_RECYCLED_AFTER_S = 1800
+_SINCE = "agentflow.since"
 _SNAPSHOT = "begin isolation level repeatable read read only"
 
 
@@ -113,6 +116,9 @@ class Database:
         self._pid = 0
         self._lock = threading.Lock()
         self._pause = threading.Event()
+        self._kept: deque[Connection] = deque()
+        self._kept_by = os.getpid()
+        self._of_parents: list[deque[Connection]] = []
 
     @property
     def engine(self) -> Engine:
@@ -126,7 +132,7 @@ class Database:
     @contextmanager
     def transaction(self, beginning: str = "begin") -> Iterator[Transaction]:
         """Commit what is done inside, or nothing; raise DatabaseUnavailable where there is no connection to be had."""
-        with self._connected() as connection:
+        with self._lent() as connection:
             wire = self.wire(connection)
             wire.begin(beginning)
             try:
@@ -135,6 +141,32 @@ class Database:
             except BaseException:
                 wire.abandon()
                 raise
+
+    @contextmanager
+    def _lent(self) -> Iterator[Connection]:
+        """Lend a connection that is kept: SQLAlchemy's pool takes as long to lend one as a statement takes."""
+        if self._kept_by != os.getpid():
+            # What came over by a fork is the parent's: closed here, it would be closed there.
+            self._of_parents.append(self._kept)
+            self._kept, self._kept_by = deque(), os.getpid()
+        try:
+            connection = self._kept.pop()
+        except IndexError:
+            connection = self._connected()
+        try:
+            yield connection
+        finally:
+            self._take_back(connection)
+
+    def _take_back(self, connection: Connection) -> None:
+        """Keep a connection that is as it was when it was opened; the pool deals with any other."""
+        is_clean = not (connection.closed or connection.invalidated or connection.in_transaction())
+        if is_clean and len(self._kept) < self._pool:
+            now = time.monotonic()
+            if now - connection.info.setdefault(_SINCE, now) < _RECYCLED_AFTER_S:
+                self._kept.append(connection)
+                return
+        connection.close()
 
     def _connected(self) -> Connection:
         try:
@@ -160,7 +192,7 @@ class Database:
 
     @contextmanager
     def _autocommit(self) -> Iterator[Transaction]:
-        with self._connected() as connection:
+        with self._lent() as connection:
             wire = self.wire(connection)
             yield Transaction(connection, wire, self.statements, self._prepared)
             wire.flush()
@@ -186,6 +218,8 @@ class Database:
     def close(self) -> None:
         """Close this process's connections."""
         if self._engine is not None and self._pid == os.getpid():
+            while self._kept and self._kept_by == self._pid:
+                self._kept.pop().close()
             self._engine.dispose()
         self._engine = None
 
@@ -196,7 +230,7 @@ class Database:
             pool_size=self._pool,
             max_overflow=self._pool,
             pool_timeout=10,
-            pool_recycle=1800,
+            pool_recycle=_RECYCLED_AFTER_S,
             # The wire says itself where a transaction begins: the driver would spend a round trip on that.
             isolation_level="AUTOCOMMIT",
             json_deserializer=payload.loads,

@@ -63,6 +63,8 @@ class RunRecord:
     compensation: str | None = None
     forked_from: str | None = None
     overrides: Any = None
+    queue: str = ""
+    start_queue: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -133,6 +135,8 @@ _RUN_COLUMNS = (
     agent_runs.c.compensation,
     agent_runs.c.forked_from,
     agent_runs.c.overrides,
+    agent_runs.c.queue,
+    agent_runs.c.start_queue,
 )
 
 

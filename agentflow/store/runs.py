@@ -46,13 +46,22 @@ def lock(tx: Transaction, run_id: str) -> tuple[Run, datetime] | None:
     return (run_of(row), row["now"]) if row else None
 
 
-def lock_fresh(tx: Transaction, run_id: str) -> Run | None:
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A run without a step, under its lock, at a time of the database's clock; `held` are the paused bulkheads."""
+
+    run: Run
+    now: datetime
+    held: Sequence[str]
+
+
+def lock_fresh(tx: Transaction, run_id: str) -> Fresh | None:
     """Lock a run whose first step may be decided on now, and return it; None for any other.
 
     One of a conversation has to wait for its turn, and is none.
     """
     row = tx.row("lock_fresh_run", run_id=run_id)
-    return run_of(row) if row else None
+    return Fresh(run_of(row), row["now"], row["held"]) if row else None
 
 
 def read(tx: Transaction, run_id: str) -> tuple[Run, bool] | None:
@@ -166,6 +175,20 @@ def note_decided(
         tokens=reserved.tokens,
         cost_usd=reserved.cost_usd,
     )
+
+
+def note_begun(tx: Transaction, run: Run, step_index: int, deadline_at: datetime | None, taken: Taken) -> None:
+    """Count the first decision on a locked, pending run, with its step `taken` at once for it; the run is under way."""
+    tx.write(
+        "note_begun",
+        run_id=run.run_id,
+        step_index=step_index,
+        deadline_at=deadline_at,
+        tool_calls=int(taken.is_tool_call),
+        tokens=taken.reserved.tokens,
+        cost_usd=taken.reserved.cost_usd,
+    )
+    _log_transition(tx, run, RunStatus.RUNNING, "claimed", step_index)
 
 
 def settle(tx: Transaction, step: LockedStep, *, tokens: int, cost_usd: Decimal) -> None:

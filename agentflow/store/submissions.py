@@ -16,7 +16,10 @@ RunStatement = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A run as it is submitted. `hinted` says that its hint is published by the submitter, after the commit."""
+    """A run as it is submitted: its start is hinted in the one queue, its later decisions in the other.
+
+    `hinted` says that the submitter publishes the first hint, after the commit.
+    """
 
     run_id: str
     tenant: str
@@ -24,6 +27,7 @@ class Submission:
     agent: str
     agent_version: str
     queue: str
+    start_queue: str
     input: payload.Payload
     conversation_id: str | None
     idempotency_key: str | None
@@ -55,6 +59,7 @@ def submit(run_statement: RunStatement, submission: Submission) -> Submitted:
             "agent": submission.agent,
             "agent_version": submission.agent_version,
             "queue": submission.queue,
+            "start_queue": submission.start_queue,
             "input": payload.dumps(submission.input.value),
             "input_hash": input_hash,
             "conversation_id": submission.conversation_id,

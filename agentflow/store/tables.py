@@ -74,6 +74,7 @@ agent_runs = Table(
     _text("agent", required=True),
     _text("agent_version", required=True),
     _text("queue", required=True),
+    _text("start_queue"),
     _text("status", required=True, default="pending"),
     _integer("current_step", -1),
     Column("input_payload", JSON, nullable=False),

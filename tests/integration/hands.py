@@ -11,6 +11,7 @@ from agentflow.domain.identity import new_token
 from agentflow.domain.outcome import AttemptOutcome, Completed
 from agentflow.engine.advancing import Advanced, advance_run
 from agentflow.engine.claiming import Claimed, claim_step
+from agentflow.engine.deadman import boottime
 from agentflow.engine.executor import Ending, execute_step
 from agentflow.engine.recording import Recorded, Tried, record_outcome
 from agentflow.engine.recovery import take_back
@@ -58,7 +59,7 @@ class Hands:
 
     def record(self, claim: Claim, outcome: AttemptOutcome | None = None) -> Recorded | None:
         """Record an outcome, a plain success unless told otherwise, without a decision."""
-        return record_outcome(self.runtime, claim, Tried(outcome or Completed("done"), 1.0))
+        return record_outcome(self.runtime, Claimed(claim, boottime()), Tried(outcome or Completed("done"), 1.0))
 
     def do(self, run_id: str, step_index: int = 0) -> Ending:
         """Take one step its whole way."""

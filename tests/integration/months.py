@@ -26,13 +26,13 @@ from tests.integration.workers.releases import make_release, released
 MARCH, APRIL, MAY, JUNE, JULY = (datetime(2026, month, 10, 15, tzinfo=UTC) for month in range(3, 8))
 _WORKERS = 3
 # As clients of the release before the partitions submit, and look for the run of a key that is taken.
-_SUBMIT_OF_0003 = """
+_SUBMIT_OF_0004 = """
     insert into agentflow.agent_runs (run_id, agent, agent_version, queue, input_payload, input_hash, idempotency_key)
     values (%(run_id)s, 'looking', '1', 'q', '{}', '', %(key)s)
     on conflict do nothing
     returning run_id
 """
-_LOOKUP_OF_0003 = """
+_LOOKUP_OF_0004 = """
     select run_id from agentflow.agent_runs
     where run_id = %(run_id)s or (tenant = 'default' and idempotency_key = %(key)s)
 """
@@ -61,13 +61,13 @@ def begin_in_march(url: str) -> str:
     return url
 
 
-def begin_at_0003(url: str, folder: Path) -> None:
+def begin_at_0004(url: str, folder: Path) -> None:
     """Make the database's schema anew, as the revision before the partitions has it."""
     drop_schema(url)
     migrations = make_release(folder, ())
-    (migrations / "versions" / "0004_partitions.py").unlink()
+    (migrations / "versions" / "0005_partitions.py").unlink()
     with released(migrations):
-        assert schema.upgrade(url, "agentflow") == "0003"
+        assert schema.upgrade(url, "agentflow") == "0004"
 
 
 def drop_schema(url: str) -> None:
@@ -146,18 +146,18 @@ def going_on(url: str) -> Iterator[list[str]]:
             each.result(timeout=30)
 
 
-def submit_of_0003(connection: Connection, run_id: str, key: str) -> str:
+def submit_of_0004(connection: Connection, run_id: str, key: str) -> str:
     """Submit a run as a client of the release before the partitions does, and return the run that it came to."""
     values = {"run_id": run_id, "key": key}
     with connection.begin():
-        inserted = connection.exec_driver_sql(_SUBMIT_OF_0003, values).scalars().all()
-        found = inserted or connection.exec_driver_sql(_LOOKUP_OF_0003, values).scalars().all()
+        inserted = connection.exec_driver_sql(_SUBMIT_OF_0004, values).scalars().all()
+        found = inserted or connection.exec_driver_sql(_LOOKUP_OF_0004, values).scalars().all()
     [came_to] = found
     return str(came_to)
 
 
 @contextmanager
-def submitting_of_0003(url: str, keys: int) -> Iterator[Mapping[str, set[str]]]:
+def submitting_of_0004(url: str, keys: int) -> Iterator[Mapping[str, set[str]]]:
     """Have old clients submit the same keys all the while, round and round, and yield what runs each key came to."""
     came: dict[str, set[str]] = {f"key {number}": set() for number in range(keys)}
     stop = threading.Event()
@@ -167,7 +167,7 @@ def submitting_of_0003(url: str, keys: int) -> Iterator[Mapping[str, set[str]]]:
             for key in itertools.cycle(came):
                 if stop.is_set():
                     return
-                came[key].add(submit_of_0003(connection, run_id_at(datetime.now(UTC)), key))
+                came[key].add(submit_of_0004(connection, run_id_at(datetime.now(UTC)), key))
 
     with ThreadPoolExecutor(_WORKERS) as threads:
         submitting = [threads.submit(submit) for _ in range(_WORKERS)]

@@ -99,7 +99,7 @@ def test_a_worker_runs_the_task_with_its_ids_and_events_tell_of_it(redis_url: st
     ):
         assert hints.publish([Hint("step.read", "tool.read", RUN, 5)])
         until(lambda: ran, "the task")
-        task: Task = until(lambda: seen(listener)[ran[0][0]], "its end", holds=lambda each: each.ready)
+        task: Task = until(lambda: seen(listener).get(ran[0][0]), "its end", holds=lambda each: each and each.ready)
 
     task_id, root_id, queue, kwargs = ran[0]
     assert (root_id, queue, kwargs) == (task_id, "tool.read", {"run_id": RUN, "step_index": 5})

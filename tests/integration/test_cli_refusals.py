@@ -178,7 +178,7 @@ def test_run_that_nobody_serves_is_said_and_waited_for(project: Project) -> None
     waited = project.run("submit", "nightly", ORDER, "--wait", "--timeout", "3", AGENTFLOW_TENANT="elsewhere")
     assert waited.returncode == 3
     said, goes_on = waited.stderr.splitlines()
-    assert "no worker serves queue 'coordinator'" in said
+    assert "no worker serves queue 'tool.fetch'" in said
     assert "is pending after 3.0 s; it goes on" in goes_on
 
 

@@ -121,7 +121,7 @@ def test_a_lost_hint_of_a_run_is_found(hands: Hands) -> None:
     run_id = hands.submit(looking)
     age(hands)
 
-    assert swept(hands) == [Hint("coordinator.advance", "coordinator", run_id, None)]
+    assert swept(hands) == [Hint("coordinator.advance", "tool.look", run_id, None)]
 
 
 def test_a_lost_hint_of_a_step_is_found(hands: Hands) -> None:

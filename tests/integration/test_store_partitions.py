@@ -34,7 +34,7 @@ from tests.integration.months import (
     make_ahead,
     partitions,
     run_id_at,
-    submit_of_0003,
+    submit_of_0004,
     submitted_at,
     suffixes,
 )
@@ -138,7 +138,7 @@ def test_a_client_of_the_release_before_finds_the_run_of_a_key_that_is_taken(mon
         first = harness.run(looking, None, idempotency_key="k-3")
 
     with probe_engine(months).connect() as connection:
-        assert submit_of_0003(connection, run_id_at(MAY), "k-3") == first.run_id
+        assert submit_of_0004(connection, run_id_at(MAY), "k-3") == first.run_id
     assert count(months, "agent_runs") == 1
 
 

@@ -34,18 +34,18 @@ def release(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_revision_serves_the_code_of_the_one_before_it_where_it_says_nothing(release: Path) -> None:
     assert revisions.served_at("rack") == ["rack", "shelf"]
-    assert revisions.served_at("shelf") == ["shelf", "0004"]
+    assert revisions.served_at("shelf") == ["shelf", "0005"]
     assert revisions.served_at("0001") == ["0001"]
 
 
 def test_a_revision_may_serve_code_from_long_before_it(release: Path) -> None:
-    says(release, "rack", '\nserves = "0004"\n')
-    assert revisions.served_at("rack") == ["rack", "shelf", "0004"]
+    says(release, "rack", '\nserves = "0005"\n')
+    assert revisions.served_at("rack") == ["rack", "shelf", "0005"]
 
 
 def test_a_revision_that_serves_no_older_code_ends_what_those_before_it_served(release: Path) -> None:
     says(release, "shelf", '\nserves = "shelf"\n')
-    says(release, "rack", '\nserves = "0004"\n')
+    says(release, "rack", '\nserves = "0005"\n')
     assert revisions.served_at("rack") == ["rack", "shelf"]
 
 
@@ -106,7 +106,7 @@ def test_an_upgrade_that_finds_no_moment_changes_nothing_and_newer_code_says_wha
     ):
         schema.upgrade(agentflow_database_url, "agentflow", patience_s=1.0)
 
-    with pytest.raises(SchemaOutdated, match="at '0004', behind 'no_shelf': run `agentflow db upgrade`"):
+    with pytest.raises(SchemaOutdated, match="at '0005', behind 'no_shelf': run `agentflow db upgrade`"):
         schema.check(agentflow_database_url, "agentflow")
 
 

@@ -5,7 +5,7 @@ select
     r.reserved_tokens, r.reserved_cost_usd,
     r.version, r.current_step, r.waiting_reason, r.stop_requested, r.pause_requested, r.deadline_at, r.time_left_s,
     r.created_at, r.fallback, r.on_failure, r.ending, r.compensation, r.overrides,
-    r.forked_from, r.notify
+    r.forked_from, r.notify, clock_timestamp() as now, array(select h.bulkhead from {schema}.holds h) as held
 from {schema}.agent_runs r
 where r.run_id = %(run_id)s and r.status = 'pending' and r.current_step = -1 and r.advance_due_at <= clock_timestamp()
     and r.conversation_id is null and r.stop_requested is null and not r.pause_requested and r.ending is null

@@ -86,27 +86,46 @@ join {schema}.agent_steps s on s.run_id = r.run_id
 where r.run_id = %(run_id)s and s.step_index = %(step_index)s
 for update of s
 
+-- expect_unchanged (prepared): lock a run, then a claimed step; fail (22012) unless they are as the claim left them
+select 1 / (
+    select count(*) from (
+        select from {schema}.agent_runs r
+        join {schema}.agent_steps s on s.run_id = r.run_id
+        where r.run_id = %(run_id)s and r.version = %(version)s and r.status = 'running' and r.waiting_reason is null
+            and r.stop_requested is null and not r.pause_requested and r.ending is null
+            and r.deadline_at is not distinct from %(deadline_at)s
+            and r.spent_attempts = %(attempts)s and r.spent_tool_calls = %(tool_calls)s
+            and r.spent_tokens = %(spent_tokens)s and r.spent_cost_usd = %(spent_cost_usd)s
+            and r.reserved_tokens = %(tokens)s and r.reserved_cost_usd = %(cost_usd)s
+            and s.step_index = %(step_index)s and s.status = 'running'
+            and s.attempt = %(attempt)s and s.claim_token = %(claim_token)s
+            and not exists (select from {schema}.holds h where h.bulkhead = %(bulkhead)s)
+        for update of r, s
+    ) same
+)
+
 -- insert_claimed (prepared): add a step to a locked run that one attempt has already, with its log
-with added as (
+with now as materialized (
+    select clock_timestamp() as at
+), added as (
     insert into {schema}.agent_steps (
         run_id, step_index, tenant, tool_name, tool_input, idempotency_key, business_key, args_hash, agent_version,
         task_name, queue, effect, timeout_s, parent_index, call_index, bulkhead, settle_s, verify_after, status, attempt,
         claim_token, worker_id, worker_pid, claimed_at, lease_until, hinted_at, reserved_tokens, reserved_cost_usd
     )
-    values (
+    select
         %(run_id)s, %(step_index)s, %(tenant)s, %(tool_name)s, %(input)s::json, %(idempotency_key)s, %(business_key)s,
         %(args_hash)s, %(agent_version)s, %(task_name)s, %(queue)s, %(effect)s, %(timeout_s)s, %(parent_index)s,
         %(call_index)s, %(bulkhead)s, %(settle_s)s, %(verify_after)s, 'running', %(attempt)s, %(claim_token)s,
-        %(worker_id)s, %(worker_pid)s, %(claimed_at)s, %(lease_until)s, %(claimed_at)s, %(tokens)s, %(cost_usd)s
-    )
+        %(worker_id)s, %(worker_pid)s, now.at, now.at + make_interval(secs => %(lease_s)s), now.at, %(tokens)s, %(cost_usd)s
+    from now
 )
 insert into {schema}.attempts (
     run_id, step_index, attempt, tenant, claim_token, worker_id, worker_pid, status, started_at
 )
-values (
-    %(run_id)s, %(step_index)s, %(attempt)s, %(tenant)s, %(claim_token)s, %(worker_id)s, %(worker_pid)s, 'running',
-    %(claimed_at)s
-)
+select
+    %(run_id)s, %(step_index)s, %(attempt)s, %(tenant)s, %(claim_token)s, %(worker_id)s, %(worker_pid)s, 'running', now.at
+from now
 
 -- claim_step (prepared): hand a locked, pending step to one attempt of one worker
 with claimed as (

@@ -1,12 +1,12 @@
 -- submit_run (prepared): insert a pending run with its first transition, unless its idempotency key is taken in `run_keys`
 with submitted as (
     insert into {schema}.agent_runs (
-        run_id, tenant, user_id, agent, agent_version, queue, input_payload, input_hash, conversation_id,
+        run_id, tenant, user_id, agent, agent_version, queue, start_queue, input_payload, input_hash, conversation_id,
         idempotency_key, budget, fallback, on_failure, notify, not_before, advance_due_at, advance_hinted_at, flags
     )
     values (
-        %(run_id)s, %(tenant)s, %(user_id)s, %(agent)s, %(agent_version)s, %(queue)s, %(input)s::json, %(input_hash)s,
-        %(conversation_id)s, %(idempotency_key)s, %(budget)s::jsonb, %(fallback)s,
+        %(run_id)s, %(tenant)s, %(user_id)s, %(agent)s, %(agent_version)s, %(queue)s, %(start_queue)s, %(input)s::json,
+        %(input_hash)s, %(conversation_id)s, %(idempotency_key)s, %(budget)s::jsonb, %(fallback)s,
         %(on_failure)s, %(notify)s::json, %(not_before)s::timestamptz,
         coalesce(%(not_before)s::timestamptz, clock_timestamp()),
         case when %(hinted)s then clock_timestamp() end, %(flags)s::text[]
@@ -27,7 +27,7 @@ where run_id in (
 )
 
 -- agent_by_name (prepared): read the newest registration of an agent
-select name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools
+select name, version, kind, queue, queues, input_schema, budget, fallback, on_failure, tools, model
 from {schema}.agents where name = %(name)s order by registered_at desc limit 1
 
 -- agent_names: list the agents that workers have registered

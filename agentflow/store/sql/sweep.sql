@@ -205,8 +205,10 @@ from (
 where s.run_id = p.run_id and s.step_index = p.step_index
 returning s.run_id, s.step_index
 
--- hintable_runs: find runs whose next decision is due and that no recent hint tells of
-select run_id, queue, advance_hinted_at as hinted_at from {schema}.agent_runs
+-- hintable_runs: find runs whose next decision is due and that no recent hint tells of, with the queue for it
+select run_id, advance_hinted_at as hinted_at,
+    case when current_step = -1 and stop_requested is null then coalesce(start_queue, queue) else queue end as queue
+from {schema}.agent_runs
 where advance_due_at <= statement_timestamp() and not pause_requested
     and (advance_hinted_at is null
          or advance_hinted_at < statement_timestamp() - make_interval(secs => %(grace_s)s * power(2, least(advance_hints, 6))))

@@ -18,8 +18,8 @@ from alembic import op
 
 from agentflow.domain.errors import ConfigError
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 # In the order in which everybody locks them.
 _TABLES = (
