@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from celery import Task
 from celery.exceptions import Ignore, Retry
 
+from agentflow.broker.messages import about_in
 from agentflow.declare.agent import Agent
 from agentflow.engine.executor import execute_step
 from agentflow.engine.planning import MODEL_TASK
@@ -36,7 +37,7 @@ class StepTask(Task):
         """Take one step its whole way."""
         runtime = process.runtime
         with process.announcer.following(self.request):
-            ending = execute_step(runtime, run_id, step_index)
+            ending = execute_step(runtime, run_id, step_index, about_in(vars(self.request)))
         _tell(telling_of(ending))
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
-from agentflow.domain.hint import Hint
+from agentflow.domain.hint import About, Hint
+
+_ABOUT = "agentflow_about"
 
 
 def message_of(hint: Hint) -> bytes:
@@ -24,7 +28,18 @@ def message_of(hint: Hint) -> bytes:
         "kwargsrepr": repr(kwargs),
         "ignore_result": True,
     }
+    if hint.about is not None:
+        # A header: workers of older releases overlook it, where an argument would be one too many.
+        headers[_ABOUT] = astuple(hint.about)
     return envelope(task_body(kwargs), headers, exchange="", routing_key=hint.queue, tag=task_id)
+
+
+def about_in(headers: Mapping[str, Any]) -> About | None:
+    """Return what a message's headers say about its step; None where they say nothing that can be read."""
+    match headers.get(_ABOUT):
+        case [str(agent), str(tool_name), str() | None as bulkhead]:
+            return About(agent, tool_name, bulkhead)
+    return None
 
 
 def ids_of(hint: Hint) -> dict[str, str | int]:

@@ -1,12 +1,24 @@
-"""A hint: the message that tells a worker to look at a step, a run, or the outbox. It carries ids and nothing else."""
+"""A hint: the message that tells a worker to look at a step, a run, or the outbox.
+
+It carries ids. What it says about a step beside them is never believed: it saves a look before the gate is asked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 ADVANCE_TASK = "coordinator.advance"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a step that has just been added is: whose, which tool, in which bulkhead. Nobody has tried it yet."""
+
+    agent: str
+    tool_name: str
+    bulkhead: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +29,7 @@ class Hint:
     queue: str
     run_id: str | None = None
     step_index: int | None = None
+    about: About | None = field(default=None, compare=False)
 
 
 def advance_hint(run_id: str, queue: str) -> Hint:

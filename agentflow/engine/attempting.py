@@ -192,8 +192,9 @@ def _with_outcome(step: Step, claim: Claim, outcome: Completed | Failed) -> Step
     if step.step_index != claim.step.step_index:
         return step
     # The history may have been read before the claim, when this was no attempt yet, and took no key.
-    step = replace(step, attempt=claim.attempt, key_generation=claim.step.key_generation, waiting_reason=None)
+    tried: dict[str, Any] = {"attempt": claim.attempt, "key_generation": claim.step.key_generation}
     if isinstance(outcome, Completed):
-        noted = outcome.scratchpad or None
-        return replace(step, status=StepStatus.OK, output=outcome.output, noted=noted)
-    return replace(step, status=StepStatus.ERROR, error=error_of(outcome))
+        given = {"status": StepStatus.OK, "output": outcome.output, "noted": outcome.scratchpad or None}
+    else:
+        given = {"status": StepStatus.ERROR, "error": error_of(outcome)}
+    return replace(step, waiting_reason=None, **tried, **given)

@@ -21,7 +21,7 @@ from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
 from agentflow.policy.budget import NoRoom
 from agentflow.policy.claim import refuse_claim, refuse_key
-from agentflow.store import claims, conversations, keys, runs, steps
+from agentflow.store import claims, conversations, keys, steps
 from agentflow.store.claims import Hold, Locked
 from agentflow.store.database import Transaction
 from agentflow.store.steps import PlannedStep
@@ -188,7 +188,7 @@ class _Attempt:
 
     def claimed_before(self) -> Claimed:
         """Return the claim that an earlier try at this transaction has made; only its answer was lost."""
-        run, step, history = self.locked.run, self.locked.step, runs.history(self.tx, self.locked.run.run_id)
+        run, step, history = self.locked.run, self.locked.step, self.locked.history
         # Room was found for it then; asked again, its own reservation would stand in its way.
         call = self._prepared(replace(run, budget={}), history)
         assert not isinstance(call, NoRoom)
@@ -218,7 +218,7 @@ class _Attempt:
         return Claimed(claim, self.sent_at, call)
 
     def _history(self) -> Sequence[Step]:
-        return runs.history(self.tx, self.locked.run.run_id) if self.known is None else self.known
+        return self.locked.history if self.known is None else self.known
 
     def _prepared(self, run: Run, history: Sequence[Step]) -> PreparedCall | NoRoom | None:
         declaration, step = self.runtime.registry.agents[run.agent], self.locked.step

@@ -97,14 +97,19 @@ class KernelTimer:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._settime = self._libc.timer_settime
+        # Set for each call, several times: made once. A timer is one process's, which does one step at a time.
+        self._value = _Itimerspec(_Timespec(0, 0), _Timespec(0, 0))
+        self._by_reference = ctypes.byref(self._value)
         self._timer_id: ctypes.c_void_p | None = None
         self._pid = 0
 
     def set(self, at: float) -> None:
         """Fire at a time of CLOCK_BOOTTIME; zero disarms."""
         whole = int(at)
-        value = _Itimerspec(_Timespec(0, 0), _Timespec(whole, int((at - whole) * 1e9)))
-        if self._libc.timer_settime(self._of_this_process(), self._TIMER_ABSTIME, ctypes.byref(value), None) != 0:
+        first = self._value.it_value
+        first.tv_sec, first.tv_nsec = whole, int((at - whole) * 1e9)
+        if self._settime(self._of_this_process(), self._TIMER_ABSTIME, self._by_reference, None) != 0:
             raise OSError(ctypes.get_errno(), "timer_settime")
 
     def _of_this_process(self) -> ctypes.c_void_p:

@@ -10,7 +10,7 @@ from agentflow.declare.declaration import Declaration
 from agentflow.domain import payload
 from agentflow.domain.decision import Compensate, Done, EndUndone, Fail, Next, Undo, Wait
 from agentflow.domain.errors import PayloadRefused
-from agentflow.domain.hint import Hint, advance_hint
+from agentflow.domain.hint import About, Hint, advance_hint
 from agentflow.domain.run import Compensation, Ending, Run, RunStatus
 from agentflow.domain.step import OWN_STEPS, Step
 from agentflow.engine.alarms import alert_ending
@@ -25,6 +25,7 @@ from agentflow.policy.fallback import fall_back
 from agentflow.store import approvals, runs, steps
 from agentflow.store.alerts import raise_alert
 from agentflow.store.database import Transaction
+from agentflow.store.steps import PlannedStep
 
 
 def make_plan(declaration: Declaration, run: Run, history: Sequence[Step], late: Late | None = None) -> Plan:
@@ -114,8 +115,14 @@ def _add(tx: Transaction, run: Run, plan: Plan) -> list[Hint]:
     steps.insert(tx, plan.steps)
     approvals.ask(tx, plan.steps)
     held = hold_keys(tx, run, plan.steps)
-    hints = [Hint(each.task_name, each.queue, each.run_id, each.step_index) for each in held if each.after_s is None]
+    hints = [_hint_of(run, each) for each in held if each.after_s is None]
     return hints if len(held) == len(plan.steps) else [*hints, advance_hint(run.run_id, run.queue)]
+
+
+def _hint_of(run: Run, step: PlannedStep) -> Hint:
+    # What clears up after another step enters that one's bulkhead: there is more to know of it.
+    about = About(run.agent, step.tool_name, step.bulkhead) if step.subject_tool is None else None
+    return Hint(step.task_name, step.queue, step.run_id, step.step_index, about)
 
 
 def begin_undo(tx: Transaction, run: Run, plan: Plan, ending: Ending) -> list[Hint]:

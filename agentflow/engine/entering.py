@@ -7,6 +7,7 @@ import structlog
 from agentflow.declare.agent import Agent
 from agentflow.declare.tool import Tool
 from agentflow.domain.claim import ClaimAnswer, Refused
+from agentflow.domain.hint import About
 from agentflow.domain.run import Run
 from agentflow.domain.step import MODEL, StepStatus
 from agentflow.domain.waiting import TOOL_PAUSED, Denial, Person
@@ -21,8 +22,16 @@ from agentflow.store.steps import PlannedStep
 log = structlog.get_logger("agentflow.gate")
 
 
-def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted | Refused | None:
-    """Ask the gate for a step; a denied one is parked. None where no gate is needed, or a claim will refuse anyway."""
+def enter_bulkhead(
+    runtime: Runtime, run_id: str, step_index: int, about: About | None = None
+) -> Admitted | Refused | None:
+    """Ask the gate for a step; a denied one is parked. None where no gate is needed, or a claim will refuse anyway.
+
+    Where what its hint says `about` the step is enough to ask with, nobody looks at it before.
+    """
+    entry = _entry_by_hint(runtime, run_id, step_index, about) if about else None
+    if entry is not None and isinstance(admitted := runtime.gate.enter(*entry), Admitted):
+        return admitted
     look = runtime.database.glance(lambda tx: steps.look(tx, run_id, step_index))
     if look is None or look["status"] != StepStatus.PENDING or not look["is_due"] or look["is_paused"]:
         return None
@@ -38,6 +47,35 @@ def enter_bulkhead(runtime: Runtime, run_id: str, step_index: int) -> Admitted |
     if isinstance(answer, Denied):
         return _park(runtime, look, answer.reason, answer.after_s)
     return answer
+
+
+def _entry_by_hint(runtime: Runtime, run_id: str, step_index: int, about: About) -> tuple[Bulkhead, Visitor] | None:
+    """Return which bulkhead a step enters that nobody has tried yet; None where its row has to be asked."""
+    declaration = runtime.registry.agents.get(about.agent)
+    if declaration is None:
+        return None
+    if about.tool_name == MODEL:
+        limits, timeout_s = (declaration.limits, 0.0) if isinstance(declaration, Agent) else (None, 0.0)
+    else:
+        tool = declaration.tools.get(about.tool_name)
+        limits, timeout_s = (tool.limits, tool.timeout_s) if tool is not None and not tool.cache else (None, 0.0)
+    if limits is None or any(rate.key is not None for rate in limits.rates):
+        return None
+    return entry_of(
+        runtime,
+        {
+            "run_id": run_id,
+            "step_index": step_index,
+            "agent": about.agent,
+            "user_id": None,
+            "tool_name": about.tool_name,
+            "tool_input": {},
+            "subject_tool": None,
+            "bulkhead": about.bulkhead,
+            "timeout_s": timeout_s,
+            "attempt": 0,
+        },
+    )
 
 
 def look_of(run: Run, step: PlannedStep) -> Row:

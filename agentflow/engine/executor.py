@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentflow.domain.claim import Refused
 from agentflow.domain.failure import ErrorKind
+from agentflow.domain.hint import About
 from agentflow.domain.identity import new_token
 from agentflow.domain.outcome import AttemptOutcome, Failed, Fenced
 from agentflow.engine.advancing import advance_run
@@ -21,10 +22,13 @@ from agentflow.engine.visiting import Visit
 Ending = AttemptOutcome | Refused | Fenced
 
 
-def execute_step(runtime: Runtime, run_id: str, step_index: int) -> Ending:
-    """Take one step its whole way, and the next ones that this process may go on with; publish what follows."""
+def execute_step(runtime: Runtime, run_id: str, step_index: int, about: About | None = None) -> Ending:
+    """Take one step its whole way, and the next ones that this process may go on with; publish what follows.
+
+    `about` is what the hint says about the step.
+    """
     runtime.reached("before_enter")
-    admitted = enter_bulkhead(runtime, run_id, step_index)
+    admitted = enter_bulkhead(runtime, run_id, step_index, about)
     if isinstance(admitted, Refused):
         return admitted
     visit = Visit(runtime, admitted)

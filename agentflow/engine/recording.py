@@ -108,7 +108,8 @@ def _record_as_expected(runtime: Runtime, claimed: Claimed, tried: Tried, sent: 
     def body(tx: Transaction) -> Recorded:
         locked = claims.expect(tx, claim, claimed.now, onward.step.bulkhead if onward else None)
         looked = Looked(onward, locked.held) if onward else None
-        return _Record(tx, runtime, locked.run, locked.step, locked.now, sent, looked).write(claim, tried)
+        record = _Record(tx, runtime, locked.run, locked.step, locked.now, sent, looked, is_alone=True)
+        return record.write(claim, tried)
 
     return runtime.database.atomically(body, patience_s=_PATIENCE_S)
 
@@ -214,7 +215,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """One recording transaction, under its run's lock and behind the fence."""
+    """One recording transaction, under its run's lock and behind the fence. `is_alone`: no other step is open."""
 
     tx: Transaction
     runtime: Runtime
@@ -223,6 +224,7 @@ class _Record:
     now: datetime
     sent: _Sent
     looked: Looked | None
+    is_alone: bool = False
 
     def write(self, claim: Claim, tried: Tried) -> Recorded:
         """Write what an attempt came to, and what follows from it."""
@@ -390,7 +392,7 @@ class _Record:
         """Charge what the call cost in place of what was reserved, and wake who waited for the difference."""
         tokens, cost_usd = _cost_of(outcome)
         runs.settle(self.tx, self.step, tokens=tokens, cost_usd=cost_usd)
-        if self.step.reserved == Reserved():
+        if self.step.reserved == Reserved() or self.is_alone:
             return []
         return list(steps.wake(self.tx, "wake_reserved", run_id=self.step.run_id))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from agentflow.domain.claim import Claim, LockedStep
 from agentflow.domain.identity import Worker
 from agentflow.domain.run import Reserved, Run, RunStatus
-from agentflow.domain.step import CLEARING, MODEL, OWN_STEPS, StepStatus
+from agentflow.domain.step import CLEARING, MODEL, OWN_STEPS, Step, StepStatus
 from agentflow.store.database import Transaction
-from agentflow.store.rows import locked_step_of, run_again, run_of, step_again
+from agentflow.store.rows import locked_step_of, run_again, run_of, step_again, step_of
 from agentflow.store.steps import PlannedStep, check_transition
 
 _OF_STEP = "s_"
@@ -24,7 +25,8 @@ _DIVISION_BY_ZERO = "22012"
 class Locked:
     """A step and its run under their locks, at a time of the database's clock.
 
-    `time_left_s` is what is left of a run whose time stands still, `held` why the step's bulkhead is paused.
+    `time_left_s` is what is left of a run whose time stands still, `held` why the step's bulkhead is paused, `history`
+    the run's steps where they were read along.
     """
 
     run: Run
@@ -32,6 +34,7 @@ class Locked:
     now: datetime
     time_left_s: float | None = None
     held: str | None = None
+    history: Sequence[Step] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ def lock(tx: Transaction, run_id: str, step_index: int) -> Locked | None:
     if row is None:
         return None
     of_step = {name.removeprefix(_OF_STEP): value for name, value in row.items() if name.startswith(_OF_STEP)}
-    return Locked(run_of(row), locked_step_of(of_step), row["now"], row["time_left_s"], row["held"])
+    history = [step_of(each) for each in row["history"]]
+    return Locked(run_of(row), locked_step_of(of_step), row["now"], row["time_left_s"], row["held"], history)
 
 
 def lock_again(tx: Transaction, claim: Claim, bulkhead: str | None = None) -> Locked | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from agentflow.domain.claim import KeyRecord, LockedStep
@@ -100,7 +101,7 @@ def step_of(row: Mapping[str, Any]) -> Step:
         attempt=row["attempt"],
         idempotency_key=row["idempotency_key"],
         waiting_reason=row["waiting_reason"],
-        next_attempt_at=row["next_attempt_at"],
+        next_attempt_at=_moment_of(row["next_attempt_at"]),
         effect=Effect(row["effect"]),
         subject_index=row["subject_index"],
         subject_tool=row["subject_tool"],
@@ -162,6 +163,11 @@ def key_of(row: Mapping[str, Any]) -> KeyRecord:
         row["output"],
         row["generation"],
     )
+
+
+def _moment_of(value: datetime | str | None) -> datetime | None:
+    """Return a moment; where its row came as JSON, it is text."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _id_of(value: Any) -> str | None:

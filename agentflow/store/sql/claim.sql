@@ -45,7 +45,7 @@ for update
 -- hold_run (prepared): lock a run, by a statement of its own
 select from {schema}.agent_runs where run_id = %(run_id)s for update
 
--- lock_step_of_run (prepared): lock a step whose run is locked, and read both, and whether its bulkhead is paused
+-- lock_step_of_run (prepared): lock a step whose run is locked; read both, all its steps, and whether its bulkhead is paused
 select
     r.run_id, r.tenant, r.agent, r.agent_version, r.queue, r.status, r.user_id, r.conversation_id,
     r.input_payload, r.scratchpad, r.budget, r.spent_attempts, r.spent_tool_calls, r.spent_tokens, r.spent_cost_usd,
@@ -64,7 +64,17 @@ select
     s.tenant as s_tenant, s.bulkhead as s_bulkhead, s.reserved_tokens as s_reserved_tokens, s.reserved_cost_usd as
     s_reserved_cost_usd, s.subject_index as s_subject_index, s.subject_tool as s_subject_tool, s.person as s_person,
     s.settle_s as s_settle_s, s.verify_after as s_verify_after, s.unconfirmed as s_unconfirmed, s.key_generation as
-    s_key_generation
+    s_key_generation,
+    (
+        select json_agg(h order by h.step_index) from (
+            select
+                o.run_id, o.step_index, o.tool_name, o.tool_input, o.tool_output, o.error, o.status, o.attempt,
+                o.idempotency_key, o.parent_index, o.call_index, o.waiting_reason, o.next_attempt_at, o.effect,
+                o.subject_index, o.subject_tool, o.noted, o.key_generation
+            from {schema}.agent_steps o
+            where o.run_id = r.run_id
+        ) h
+    ) as history
 from {schema}.agent_runs r
 join {schema}.agent_steps s on s.run_id = r.run_id
 where r.run_id = %(run_id)s and s.step_index = %(step_index)s
