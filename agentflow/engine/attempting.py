@@ -28,7 +28,8 @@ from agentflow.engine.failures import error_of
 from agentflow.engine.joining import join_scratchpad
 from agentflow.engine.late import keep_late_outcome, late_outputs
 from agentflow.engine.plan import Plan
-from agentflow.engine.recording import Recorded, Tried, record_by_doing, record_outcome
+from agentflow.engine.record import Recorded, Tried
+from agentflow.engine.recording import record_by_doing, record_outcome
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.thinking import call_model
 from agentflow.engine.visiting import Visit

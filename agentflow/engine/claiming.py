@@ -15,7 +15,7 @@ from agentflow.domain.waiting import TOOL_PAUSED
 from agentflow.engine.approving import check_approval
 from agentflow.engine.callee import tool_of
 from agentflow.engine.deadman import boottime
-from agentflow.engine.preparing import PreparedCall, prepare_call
+from agentflow.engine.preparing import PreparedCall, prepare_call, reserved_for
 from agentflow.engine.refusing import NotClaimed, refuse, settle
 from agentflow.engine.runtime import RECORD_MARGIN_S, Runtime
 from agentflow.engine.standing import settle_standing
@@ -181,7 +181,7 @@ class _Attempt:
         call = self._prepared(run, history)
         if isinstance(call, NoRoom):
             return None
-        reserved = call.reserved if call else Reserved()
+        reserved = reserved_for(call)
         hold = claims.hold_of(self.locked, self.token, self._call_s(run) + RECORD_MARGIN_S)
         claims.insert(self.tx, planned, hold, self.runtime.worker, reserved)
         return self._claimed(_counted(run, hold, step, reserved), step, hold, history, call)
@@ -200,7 +200,7 @@ class _Attempt:
 
     def _claim(self, step: LockedStep, history: Sequence[Step], call: PreparedCall | None) -> Claimed:
         tx, run = self.tx, self.locked.run
-        reserved = call.reserved if call else Reserved()
+        reserved = reserved_for(call)
         hold = claims.hold_of(self.locked, self.token, self._call_s(run) + RECORD_MARGIN_S)
         claims.take(tx, step, hold, self.runtime.worker, reserved)
         if run.status is not RunStatus.RUNNING:
@@ -213,7 +213,7 @@ class _Attempt:
     ) -> Claimed:
         # To the millisecond: what is finer comes from the database's clock, and errors name the time.
         call_s = round(hold.lease_s - RECORD_MARGIN_S, 3)
-        held = claims.as_held(step, hold, self.runtime.worker, call.reserved if call else Reserved())
+        held = claims.as_held(step, hold, self.runtime.worker, reserved_for(call))
         claim = Claim(run, held, hold.attempt, hold.token, hold.claimed_at, hold.lease_until, history, call_s)
         return Claimed(claim, self.sent_at, call)
 

@@ -13,7 +13,7 @@ from agentflow.engine.claiming import Claimed, claim_step
 from agentflow.engine.continuing import Chain, Following
 from agentflow.engine.deadman import TIMER_MARGIN_S
 from agentflow.engine.entering import enter_bulkhead
-from agentflow.engine.recording import Recorded
+from agentflow.engine.record import Recorded
 from agentflow.engine.refusing import NotClaimed
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.starting import start_run

@@ -41,6 +41,11 @@ class PreparedCall:
     is_priced: bool
 
 
+def reserved_for(call: PreparedCall | None) -> Reserved:
+    """Return what a claim sets aside: for a model's call what it may cost at most, for a tool's nothing."""
+    return call.reserved if call else Reserved()
+
+
 def prepare_call(
     tx: Transaction, runtime: Runtime, agent: Agent, run: Run, step: LockedStep, history: Sequence[Step], call_s: float
 ) -> PreparedCall | NoRoom:

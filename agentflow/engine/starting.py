@@ -12,13 +12,14 @@ import structlog
 
 from agentflow.declare.declaration import Declaration
 from agentflow.domain.hint import Hint
-from agentflow.domain.run import Reserved, Run, RunStatus
+from agentflow.domain.run import Run, RunStatus
 from agentflow.domain.waiting import TOOL_PAUSED
 from agentflow.engine.claiming import Claimed, claim_added, claim_in, claimed_before
 from agentflow.engine.continuing import Chain, Following, Onward, look_onward
 from agentflow.engine.deadman import boottime
 from agentflow.engine.deciding import apply_plan, make_plan
 from agentflow.engine.plan import Plan
+from agentflow.engine.preparing import reserved_for
 from agentflow.engine.runtime import Runtime
 from agentflow.engine.visiting import Visit
 from agentflow.store import runs
@@ -111,7 +112,7 @@ class _Start:
         )
         if claimed is None:
             return None
-        taken = Taken(onward.step.tool_name, claimed.call.reserved if claimed.call else Reserved())
+        taken = Taken(onward.step.tool_name, reserved_for(claimed.call))
         runs.note_begun(tx, run, index, claimed.claim.run.deadline_at, taken)
         return claimed.standing_as(replace(run, status=RunStatus.RUNNING))
 

@@ -156,6 +156,30 @@ def finish(
     )
 
 
+def succeed(
+    tx: Transaction,
+    step: LockedStep,
+    output: Any,
+    *,
+    flags: Sequence[str],
+    noted: Mapping[str, Any] | None,
+    latency_ms: float,
+) -> None:
+    """Write the answer of the attempt that holds a locked, running step, and its end into the call log."""
+    check_transition(step, StepStatus.OK)
+    tx.write(
+        "succeed_step",
+        run_id=step.run_id,
+        step_index=step.step_index,
+        attempt=step.attempt,
+        claim_token=step.claim_token,
+        output=_dumps(output),
+        flags=list(flags),
+        noted=stored(noted),
+        latency_ms=latency_ms,
+    )
+
+
 def next_index(tx: Transaction, run_id: str) -> int:
     """Return the index that a locked run's next step gets."""
     row = tx.row("next_index", run_id=run_id)

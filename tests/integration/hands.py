@@ -13,7 +13,8 @@ from agentflow.engine.advancing import Advanced, advance_run
 from agentflow.engine.claiming import Claimed, claim_step
 from agentflow.engine.deadman import boottime
 from agentflow.engine.executor import Ending, execute_step
-from agentflow.engine.recording import Recorded, Tried, record_outcome
+from agentflow.engine.record import Recorded, Tried
+from agentflow.engine.recording import record_outcome
 from agentflow.engine.recovery import take_back
 from agentflow.engine.refusing import NotClaimed
 from agentflow.policy.recovery import Evidence

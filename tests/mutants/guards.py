@@ -100,6 +100,7 @@ GUARDS = (
                 "select from {schema}.agent_runs where run_id = %(run_id)s for update",
                 "select from {schema}.agent_runs where run_id = %(run_id)s",
             ),
+            ("        for update of r, s\n", "        for update of s\n"),
         ),
         (CRASH_POINTS, MACHINE, *_integration("engine_siblings")),
     ),
@@ -139,22 +140,9 @@ GUARDS = (
     Guard(
         "budget reservation",
         "a model call is made without room set aside for it",
-        (
-            *patches_of(
-                "agentflow/engine/claiming.py",
-                (
-                    "reserved = call.reserved if call else Reserved()\n        hold",
-                    "reserved = Reserved()\n        hold",
-                ),
-                (
-                    "reserved = call.reserved if call else Reserved()\n        lease_s",
-                    "reserved = Reserved()\n        lease_s",
-                ),
-            ),
-            *patches_of(
-                "agentflow/engine/recording.py",
-                ("claimed.call.reserved if claimed.call else Reserved()", "Reserved()"),
-            ),
+        patches_of(
+            "agentflow/engine/preparing.py",
+            ("return call.reserved if call else Reserved()", "return Reserved()"),
         ),
         (MACHINE, *_integration("engine_reservations")),
     ),
@@ -212,10 +200,16 @@ GUARDS = (
         "a continuation's version",
         "what was decided is written whatever has become of the run since",
         patches_of(
-            "agentflow/engine/recording.py",
+            "agentflow/engine/record.py",
             ("plan is None or plan.version != run.version or", "plan is None or"),
         ),
         (*_integration("engine_siblings", "engine_continuing"), MACHINE),
+    ),
+    Guard(
+        "a record's expectation",
+        "a record that takes its run for unchanged is written whatever has become of the run",
+        patches_of("agentflow/store/sql/claim.sql", ("select 1 / (\n", "select (\n")),
+        (*_integration("engine_expecting", "engine_continuing"), MACHINE),
     ),
     Guard(
         "a continuation's timers",

@@ -6,6 +6,19 @@ set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json
 where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
     and claim_token = %(claim_token)s and status in ('running', 'in_doubt')
 
+-- succeed_step (prepared): write the answer of the attempt that holds the fence, and its end into the call log
+with logged as (
+    update {schema}.attempts
+    set status = 'ok', error = null, ended_at = coalesce(ended_at, clock_timestamp()),
+        latency_ms = coalesce(%(latency_ms)s, latency_ms)
+    where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
+)
+update {schema}.agent_steps
+set status = 'ok', tool_output = %(output)s::json, error = null, flags = %(flags)s::text[],
+    finished_at = clock_timestamp(), lease_until = null, waiting_reason = null, noted = %(noted)s::json, unconfirmed = null
+where run_id = %(run_id)s and step_index = %(step_index)s and attempt = %(attempt)s
+    and claim_token = %(claim_token)s and status = 'running'
+
 -- settle_doubt: end a step's doubt; without its token, so that what its attempt records later is refused
 update {schema}.agent_steps
 set status = %(status)s, tool_output = %(output)s::json, error = %(error)s::json, noted = %(noted)s::json,
