@@ -243,7 +243,7 @@ _ALL = (
     _verification("verify_not_happened", arrives=False),
     Scenario("started", lambda hand, item: hand.submit("shipping", item), _start, doubt="call"),
     Scenario("mixed_steps", partial(_begun, "mixing"), _continue, doubt="call", commits=(2, 3)),
-    Scenario("unheard_step", partial(_begun, "mixing"), _continue_unheard, doubt="call", commits=(2, 4)),
+    Scenario("unheard_step", partial(_begun, "mixing"), _continue_unheard, doubt="call", commits=(2, 5)),
     Scenario("entered_first", partial(_begun, "entering_first"), _continue),
     Scenario("called_off", partial(_begun, "called_off"), _continue),
     Scenario("fanned_out", partial(_conversing, _TWINS, 0), partial(_think_on, 0)),

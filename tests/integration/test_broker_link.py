@@ -57,6 +57,15 @@ def test_one_connection_is_kept_for_calls_one_after_another(link: RedisLink, ser
     assert len({link.ask("CLIENT", "ID") for _ in range(5)}) == 1
 
 
+def test_a_link_that_loses_many_connections_goes_on(link: RedisLink, server: redis.Redis) -> None:
+    lost = [link.ask("CLIENT", "ID")]
+    for _ in range(150):
+        server.client_kill_filter(_id=lost[-1])
+        lost.append(link.ask("CLIENT", "ID"))
+
+    assert len(set(lost)) == 151
+
+
 def test_threads_do_not_wait_for_each_other(link: RedisLink, server: redis.Redis) -> None:
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(link.ask, "BRPOP", "list", 1.5)

@@ -20,7 +20,7 @@ from tests.integration.workers.waiting import until
 
 # Two workers of one pool: who does a step is anybody's guess.
 WORKERS = (WorkerPlan("default", ("shop",)), WorkerPlan("default", ("shop",)), WorkerPlan("models", ("shop",)))
-MANY = 40
+MANY = 100
 QUEUES = ["coordinator", "tool.price", "tool.charge", "tool.enter", "tool.announce"]
 
 

@@ -32,7 +32,8 @@ def test_a_worker_told_to_end_finishes_what_it_has_begun_and_leaves_the_rest(sta
 
 
 def test_a_step_that_no_worker_knows_is_parked_and_told_of_until_one_comes_that_does(stack: Stack) -> None:
-    handle = stack.client.submit("scans", {"paper": "p1"})
+    # A run of a conversation is started by the coordinator's pool, which is of the newer release.
+    handle = stack.client.submit("scans", {"paper": "p1"}, conversation="papers")
 
     step = stack.await_step(handle, "pending")
     until(lambda: stack.steps(handle)[-1].waiting_reason == "unserved", "a parked step")

@@ -79,7 +79,8 @@ def test_a_tool_that_fails_is_a_task_that_failed_with_the_kind_alone(stack: Stac
 def test_a_step_that_is_parked_is_a_task_that_is_retried(stack: Stack, listener: Listener) -> None:
     first = stack.client.submit("seats", {"seat": "12A"})
     stack.world.await_arrival("reserve", first.run_id)
-    second = stack.client.submit("seats", {"seat": "12A"})
+    # Started by the coordinator's pool, so that its step comes by a message.
+    second = stack.client.submit("seats", {"seat": "12A"}, conversation="seats")
 
     ended = listener.await_ending(second.run_id, "step.reserve", "task-retried")
 
