@@ -30,11 +30,17 @@ GUARDS = (
     Guard(
         "fence",
         "a record is written whatever attempt it belongs to",
-        patches_of(
-            "agentflow/engine/recording.py",
-            (
-                "locked is None or (locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt):",
-                "locked is None:",
+        (
+            *patches_of(
+                "agentflow/engine/recording.py",
+                (
+                    "locked is None or (locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt):",
+                    "locked is None:",
+                ),
+            ),
+            *patches_of(
+                "agentflow/store/sql/claim.sql",
+                ("            and s.attempt = %(attempt)s and s.claim_token = %(claim_token)s\n", ""),
             ),
         ),
         (MACHINE, CRASH_POINTS, *_integration("engine_fence")),
@@ -49,6 +55,10 @@ GUARDS = (
                     "(locked.step.claim_token, locked.step.attempt) != (claim.token, claim.attempt)",
                     "locked.step.attempt != claim.attempt",
                 ),
+            ),
+            *patches_of(
+                "agentflow/store/sql/claim.sql",
+                ("and s.attempt = %(attempt)s and s.claim_token = %(claim_token)s\n", "and s.attempt = %(attempt)s\n"),
             ),
             *patches_of(
                 "agentflow/engine/claiming.py",
