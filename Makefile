@@ -96,7 +96,7 @@ format: $(STAMP) ## Put the sources into their format, and mend what lint can me
 	@$(VENV)/bin/ruff format $(SOURCES)
 
 .PHONY: bench
-bench: $(STAMP) ## Take the figures (ARGS="steps", "llm", "profile", "queries"; python -m bench --help)
+bench: $(STAMP) ## Take the figures (ARGS="steps", "llm", "all", "profile", "queries"; python -m bench --help)
 	@$(PYTHON) -m bench $(ARGS)
 
 .PHONY: bench-peers

@@ -40,6 +40,10 @@ BENCHMARKS: dict[str, Measure] = {
     **LOADS,
 }
 
+# What is taken where nothing is named: what steps cost under each load, in less than ten minutes.
+_USUAL = ("steps", "gate", "recovery", "rest", *LOADS)
+_ALL = "all"
+
 # What looks into the load of the steps, with options of its own.
 LOOKS: dict[str, Callable[[Sequence[str]], int]] = {"profile": profiling.main, "queries": queries.main}
 
@@ -68,21 +72,22 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"which: {', '.join(BENCHMARKS)}; all if not given, but for the long ones",
+        help=f"which: {', '.join(BENCHMARKS)}, or {_ALL}; if not given {', '.join(_USUAL)}",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per figure in place of the table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write one JSON object per figure into a file too")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates and costs of the steps, as SVG")
     add_size(parser)
     asked = parser.parse_args(arguments)
-    if unknown := set(asked.names) - set(BENCHMARKS):
+    if unknown := set(asked.names) - {*BENCHMARKS, _ALL}:
         parser.error(f"there is no benchmark {min(unknown)!r}; there are {', '.join(BENCHMARKS)}")
     return asked
 
 
 def _take_all(asked: argparse.Namespace, notes: Console) -> int:
     benchmarks: dict[str, Measure] = {**BENCHMARKS, "steps": partial(steps.measure, size=Size.read(asked))}
-    found = {name: _take(name, benchmarks[name], notes) for name in asked.names or BENCHMARKS}
+    names = BENCHMARKS if _ALL in asked.names else asked.names or _USUAL
+    found = {name: _take(name, benchmarks[name], notes) for name in names}
     _show(asked, found)
     return int(any(isinstance(figures, str) and figures.startswith(_BROKEN) for figures in found.values()))
 
