@@ -103,7 +103,7 @@ class Harness:
             return None
         try:
             if hint.step_index is not None:
-                return execute_step(runtime, hint.run_id, hint.step_index)
+                return execute_step(runtime, hint.run_id, hint.step_index, hint.about)
             advance(runtime, hint.run_id)
         except SimulatedCrash:
             return None
