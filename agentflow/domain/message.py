@@ -16,6 +16,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict
 
+_HASHED = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 class ToolCall(TypedDict):
     """One call that a model asks for."""
@@ -62,7 +64,6 @@ def chain(bodies: Iterable[dict[str, Any]], head: bytes = b"") -> list[bytes]:
     """The hash of each prefix: a body's hash covers its parent's, so that equal prefixes have equal hashes."""
     hashes = []
     for body in bodies:
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        head = hashlib.sha256(head + text.encode("utf-8", "surrogatepass")).digest()
+        head = hashlib.sha256(head + _HASHED.encode(body).encode("utf-8", "surrogatepass")).digest()
         hashes.append(head)
     return hashes

@@ -20,6 +20,10 @@ MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 1000
 SURROGATES_REPLACED = "lone_surrogates_replaced"
 
+# Made once: `json.dumps` makes an encoder for each call that has options.
+_STORED = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
 _ESCAPE = "\ue000"
 _INTEGER_BOUND = 10**MAX_INTEGER_DIGITS
 _LONGEST_KEY_SHOWN = 40
@@ -59,7 +63,7 @@ def read(text: str) -> Any:
 
 def dumps(value: Any) -> str:
     """Return the stored form of a sanitised value."""
-    return json.dumps(_escape(value), ensure_ascii=False, allow_nan=False)
+    return _STORED.encode(_escape(value))
 
 
 def loads(text: str | bytes) -> Any:
@@ -72,7 +76,7 @@ def loads(text: str | bytes) -> Any:
 
 def digest(value: Any) -> bytes:
     """Return a hash of the value that does not depend on the order of keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    text = _CANONICAL.encode(value)
     return hashlib.sha256(text.encode()).digest()
 
 

@@ -14,6 +14,8 @@ from agentflow.domain.decision import Decision, Fail, Next
 from agentflow.domain.run import Reserved, Run
 from agentflow.domain.step import COMPENSATE, MODEL, VERIFY, NewStep, Step
 
+_COMPARED = json.JSONEncoder(sort_keys=True)
+
 VERIFICATION_ATTEMPTS = 6
 COMPENSATION_ATTEMPTS = 20
 
@@ -84,4 +86,4 @@ def attempts_left_of(run: Run, step: LockedStep, attempt: int) -> int | None:
 
 
 def _call(tool_name: str, arguments: Mapping[str, Any]) -> tuple[str, str]:
-    return tool_name, json.dumps(arguments, sort_keys=True)
+    return tool_name, _COMPARED.encode(arguments)

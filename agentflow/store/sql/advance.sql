@@ -31,7 +31,7 @@ from {schema}.agent_steps
 where run_id = %(run_id)s
 order by step_index
 
--- read_earlier_steps: read the steps of the runs that had their turn before this one's, in the order of their turns
+-- read_earlier_steps (prepared): read the steps of the runs that had their turn before this one's, in the order of their turns
 select
     s.run_id, s.step_index, s.tool_name, s.tool_input, s.tool_output, s.error, s.status, s.attempt, s.idempotency_key,
     s.parent_index, s.call_index, s.waiting_reason, s.next_attempt_at, s.effect, s.subject_index, s.subject_tool, s.noted,
@@ -43,7 +43,7 @@ where o.run_id = %(run_id)s and o.tenant = %(tenant)s and r.run_id <> o.run_id
     and r.started_at < coalesce(o.started_at, clock_timestamp())
 order by r.started_at, r.run_id, s.step_index
 
--- take_turn: give a free turn to the first run in line
+-- take_turn (prepared): give a free turn to the first run in line
 with first as (
     select run_id from {schema}.agent_runs
     where tenant = %(tenant)s and conversation_id = %(conversation_id)s and finished_at is null
@@ -57,7 +57,7 @@ where conversations.turn_run_id is null or not exists (
     select from {schema}.agent_runs h where h.run_id = conversations.turn_run_id and h.finished_at is null
 )
 
--- wait_for_turn: leave a run until its conversation's turn is passed to it
+-- wait_for_turn (prepared): leave a run until its conversation's turn is passed to it
 update {schema}.agent_runs
 set advance_due_at = null, advance_hinted_at = null, waiting_reason = 'conversation_turn',
     updated_at = clock_timestamp()
@@ -68,7 +68,7 @@ where run_id = %(run_id)s and status = 'pending' and version = %(version)s
             and c.turn_run_id = agent_runs.run_id
     )
 
--- postpone_advance: come back to a run later
+-- postpone_advance (prepared): come back to a run later
 update {schema}.agent_runs
 set advance_due_at = clock_timestamp() + make_interval(secs => %(after_s)s), advance_hinted_at = null,
     advance_hints = 0

@@ -10,7 +10,7 @@ from {schema}.agent_runs r
 where r.run_id = %(run_id)s
 for update of r
 
--- has_turn: tell whether it is the run's turn in its conversation
+-- has_turn (prepared): tell whether it is the run's turn in its conversation
 select coalesce(
     (select c.turn_run_id = %(run_id)s from {schema}.conversations c
      where c.tenant = %(tenant)s and c.conversation_id = %(conversation_id)s),
@@ -27,16 +27,16 @@ from {schema}.agent_steps
 where run_id = %(run_id)s and step_index = %(step_index)s
 for update
 
--- insert_key: take a generation of an idempotency key that nobody holds
+-- insert_key (prepared): take a generation of an idempotency key that nobody holds
 insert into {schema}.idempotency_records (tenant, tool, key, generation, run_id, step_index, args_hash, status)
 values (%(tenant)s, %(tool)s, %(key)s, %(generation)s, %(run_id)s, %(step_index)s, %(args_hash)s, 'in_flight')
 on conflict do nothing
 
--- set_key_generation: note under which generation of its key a step is sent
+-- set_key_generation (prepared): note under which generation of its key a step is sent
 update {schema}.agent_steps set key_generation = %(generation)s
 where run_id = %(run_id)s and step_index = %(step_index)s
 
--- lock_key: lock an idempotency record and read it
+-- lock_key (prepared): lock an idempotency record and read it
 select run_id, step_index, args_hash, status, output, generation from {schema}.idempotency_records
 where tenant = %(tenant)s and tool = %(tool)s and key = %(key)s
 order by generation desc limit 1
@@ -169,12 +169,12 @@ from {schema}.agent_steps s
 join {schema}.agent_runs r on r.run_id = s.run_id
 where s.run_id = %(run_id)s and s.step_index = %(step_index)s
 
--- cached_output: read what the same call came to earlier in the same run
+-- cached_output (prepared): read what the same call came to earlier in the same run
 select tool_output from {schema}.agent_steps
 where run_id = %(run_id)s and tool_name = %(tool)s and args_hash = %(args_hash)s and status = 'ok'
 order by step_index limit 1
 
--- earlier_failures: count how a step's earlier attempts failed, since an operator retried its run where one did
+-- earlier_failures (prepared): count how a step's earlier attempts failed, since an operator retried its run where one did
 select error ->> 'kind' as kind, (error ->> 'credential_generation')::bigint as generation, count(*) as failures
 from {schema}.attempts
 where run_id = %(run_id)s and step_index = %(step_index)s and status = 'retried'

@@ -77,7 +77,7 @@ where s.run_id = %(run_id)s and s.step_index = %(step_index)s and s.business_key
 -- set_ending: note how a run will end once what it did is undone
 update {schema}.agent_runs set ending = %(ending)s::json, updated_at = clock_timestamp() where run_id = %(run_id)s
 
--- retry_step: park a step whose attempt failed; it keeps its token, so that a commit without an answer is known again
+-- retry_step (prepared): park a step whose attempt failed; it keeps its token, so that a commit without an answer is known again
 update {schema}.agent_steps
 set status = 'pending', error = %(error)s::json, lease_until = null, waiting_reason = %(reason)s,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(after_s)s), hints = 0,
@@ -103,7 +103,7 @@ set spent_tokens = r.spent_tokens + %(tokens)s, spent_cost_usd = r.spent_cost_us
 from settled
 where r.run_id = settled.run_id and r.run_id = %(run_id)s
 
--- wake_reserved: make a run's steps due that waited for others' reservations
+-- wake_reserved (prepared): make a run's steps due that waited for others' reservations
 update {schema}.agent_steps
 set next_attempt_at = clock_timestamp(), hinted_at = clock_timestamp(), hints = 0
 where run_id = %(run_id)s and status = 'pending' and waiting_reason = 'budget_reserved'
@@ -168,16 +168,16 @@ insert into {schema}.outbox (message_id, tenant, run_id, step_index, item, kind,
 values (%(message_id)s, %(tenant)s, %(run_id)s, %(step_index)s, %(item)s, %(kind)s, %(payload)s::json)
 on conflict (run_id, step_index, item) do nothing
 
--- resolve_key: write what the holder of an idempotency key came to
+-- resolve_key (prepared): write what the holder of an idempotency key came to
 update {schema}.idempotency_records
 set status = %(status)s, output = %(output)s::json, updated_at = clock_timestamp()
 where run_id = %(run_id)s and step_index = %(step_index)s
 
--- free_key: give an idempotency key back, since nothing happened under it
+-- free_key (prepared): give an idempotency key back, since nothing happened under it
 delete from {schema}.idempotency_records
 where run_id = %(run_id)s and step_index = %(step_index)s and status in ('in_flight', 'in_doubt')
 
--- wake_waiters: make the steps due that wait for an idempotency key
+-- wake_waiters (prepared): make the steps due that wait for an idempotency key
 with waiters as (
     select run_id, step_index from {schema}.agent_steps
     where tenant = %(tenant)s and tool_name = %(tool)s and idempotency_key = %(key)s
@@ -235,7 +235,7 @@ set status = %(status)s, result = %(result)s::json, outcome = %(outcome)s, error
     waiting_reason = null, advance_due_at = null, time_left_s = null
 where run_id = %(run_id)s and finished_at is null
 
--- pass_turn: give the conversation's turn to the next run in line, and make that run due
+-- pass_turn (prepared): give the conversation's turn to the next run in line, and make that run due
 with passed as (
     update {schema}.conversations c
     set turn_run_id = (

@@ -287,7 +287,7 @@ limit %(most)s
 select run_id, step_index, attempt, worker_pid, bulkhead from {schema}.agent_steps
 where status = 'running' and worker_id = %(worker_id)s
 
--- was_lost: tell whether an earlier attempt at a step was lost with its process
+-- was_lost (prepared): tell whether an earlier attempt at a step was lost with its process
 select exists (
     select from {schema}.attempts
     where run_id = %(run_id)s and step_index = %(step_index)s and status = 'lost'
