@@ -41,13 +41,14 @@ def record_outcome(runtime: Runtime, claimed: Claimed, tried: Tried) -> Recorded
     sent = Sent(boottime())
     if not _is_as_planned(claim, tried):
         return _record_as_found(runtime, claim, tried, sent)
+    tries: list[Tried] = []
     try:
-        return _record_as_expected(runtime, claimed, tried, sent)
+        return _record_as_expected(runtime, claimed, tried, sent, tries)
     except DBAPIError as error:
         if not claims.is_unexpected(error):
             raise
-    # Somebody has moved the run on: we ourselves, where a commit's answer was lost.
-    return _record_as_found(runtime, claim, tried, sent, [tried])
+    # Somebody has moved the run on: we ourselves perhaps, where a try before the one that failed had no answer.
+    return _record_as_found(runtime, claim, tried, sent, tries[:-1])
 
 
 def _is_as_planned(claim: Claim, tried: Tried) -> bool:
@@ -56,11 +57,12 @@ def _is_as_planned(claim: Claim, tried: Tried) -> bool:
     return plan is not None and plan.alone and tried.stop is None and claims.is_expectable(claim)
 
 
-def _record_as_expected(runtime: Runtime, claimed: Claimed, tried: Tried, sent: Sent) -> Recorded:
-    """Record in one message, which fails as a whole where the run is not as the claim has left it."""
+def _record_as_expected(runtime: Runtime, claimed: Claimed, tried: Tried, sent: Sent, tries: list[Tried]) -> Recorded:
+    """Record in one message, which fails as a whole where the run is not as the claim has left it; note each try."""
     claim, onward = claimed.claim, tried.onward
 
     def body(tx: Transaction) -> Recorded:
+        tries.append(tried)
         locked = claims.expect(tx, claim, claimed.now, onward.step.bulkhead if onward else None)
         looked = Looked(onward, locked.held) if onward else None
         record = Record(tx, runtime, locked.run, locked.step, locked.now, sent, looked, is_alone=True)

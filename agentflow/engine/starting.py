@@ -114,7 +114,7 @@ class _Start:
             return None
         taken = Taken(onward.step.tool_name, reserved_for(claimed.call))
         runs.note_begun(tx, run, index, claimed.claim.run.deadline_at, taken)
-        return claimed.standing_as(replace(run, status=RunStatus.RUNNING))
+        return claimed.standing_as(replace(run, status=RunStatus.RUNNING, waiting_reason=None))
 
     def _go_on(self, tx: Transaction, onward: Onward) -> Started:
         index = onward.step.step_index

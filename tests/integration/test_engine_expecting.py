@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentflow import Budget, Context, Pipeline, tool
+from agentflow.domain.outcome import Fenced
 from agentflow.engine.executor import advance
 from agentflow.testing import Harness
 from tests.integration.counted import Counted
@@ -28,6 +29,14 @@ def note(ctx: Context, value: str) -> str:
 
 
 tools = [tool(effect="read", name=name)(note) for name in ("first", "second", "third")]
+
+
+@tool(effect="read")
+def raises(value: str) -> str:
+    raise ValueError(value)
+
+
+raising = Pipeline("raising", [raises])
 three = Pipeline("three", tools, budget=Budget(time_s=60))
 
 
@@ -38,7 +47,7 @@ def counted(agentflow: Harness) -> Counted:
 
 @pytest.fixture
 def hands(agentflow: Harness, counted: Counted) -> Hands:
-    made = Hands(agentflow, three)
+    made = Hands(agentflow, three, raising)
     made.runtime.isolated, made.runtime.continue_steps = True, 100
     made.runtime.queues = frozenset(each.queue for each in tools)
     made.runtime.database = counted
@@ -79,6 +88,8 @@ def changed(what: str) -> Callable[[Hands, str], object]:
 MOVED: list[Any] = [
     pytest.param(lambda hands, run_id: operations_of(hands).cancel(run_id, by="ada"), "cancelled", [0], id="cancelled"),
     pytest.param(lambda hands, run_id: operations_of(hands).pause(run_id, by="ada"), "paused", [0], id="paused"),
+    pytest.param(changed("stop_requested = 'cancel'"), "cancelled", [0], id="stop_requested"),
+    pytest.param(changed("pause_requested = true"), "paused", [0], id="pause_requested"),
     pytest.param(pause_second, "waiting_tool", [0], id="its next tool is paused"),
     *(
         pytest.param(changed(what), "done", [0, 1, 2], id=what)
@@ -91,6 +102,8 @@ MOVED: list[Any] = [
             "reserved_cost_usd = reserved_cost_usd + 0.25",
             "deadline_at = deadline_at + interval '1 minute'",
             "version = version + 1",
+            "status = 'waiting_tool'",
+            "waiting_reason = 'retry_transient'",
         )
     ),
 ]
@@ -131,3 +144,18 @@ def test_an_attempt_that_was_taken_back_records_nothing(hands: Hands, counted: C
     assert counted.sent["lock_again"] == 1
     step = hands.step_row(run_id)
     assert (step["status"], step["tool_output"], CALLS) == ("pending", None, [0])
+
+
+def test_a_failure_that_comes_after_another_has_failed_the_step_is_not_taken_for_the_one_written(hands: Hands) -> None:
+    run_id = hands.begin(raising, {"value": "v"})
+    hands.drop_hints()
+    # As the sweeper leaves a step whose process it holds for lost: its attempt and its token stay.
+    lost = """update agentflow.agent_steps set status = 'error', error = '{"kind": "poison", "message": "lost"}',
+        lease_until = null, finished_at = clock_timestamp() where run_id = %(run_id)s"""
+    hands.runtime.reached = Interrupted("before_record", lambda _: hands.sql(lost, run_id=run_id))
+
+    assert isinstance(hands.do(run_id), Fenced)
+
+    assert hands.step_row(run_id)["error"]["kind"] == "poison"
+    [late] = hands.sql("select late_result from agentflow.attempts where run_id = %(run_id)s", run_id=run_id)
+    assert late["late_result"] is not None

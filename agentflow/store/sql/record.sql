@@ -156,8 +156,8 @@ where run_id = %(run_id)s
 
 -- note_begun (prepared): count a pending run's first decision, and what the claim of the step takes that it led to
 update {schema}.agent_runs
-set status = 'running', version = version + 1, current_step = greatest(current_step, %(step_index)s),
-    advance_due_at = null, advance_hinted_at = null, advance_hints = 0, spent_attempts = spent_attempts + 1,
+set status = 'running', waiting_reason = null, version = version + 1,
+    current_step = greatest(current_step, %(step_index)s), advance_due_at = null, advance_hinted_at = null, advance_hints = 0, spent_attempts = spent_attempts + 1,
     spent_tool_calls = spent_tool_calls + %(tool_calls)s, reserved_tokens = reserved_tokens + %(tokens)s,
     reserved_cost_usd = reserved_cost_usd + %(cost_usd)s, started_at = coalesce(started_at, clock_timestamp()),
     deadline_at = %(deadline_at)s, updated_at = clock_timestamp()
